@@ -1,0 +1,218 @@
+//! Encoded rows on their way to a model, and the outputs on their way back.
+//!
+//! Plain vectors: tensors of libtorch never leave the thread that runs them.
+//! It does not know features, protobuf or models.
+
+use std::ops::Range;
+
+use thiserror::Error;
+
+/// The values of one tensor, row-major, first dimension = rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// 64-bit integers, such as the indices of embeddings.
+    I64(Vec<i64>),
+}
+
+/// One input or output of some rows: `rows × width` values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Values of one row: the product of the shape per row.
+    pub width: usize,
+    /// `rows × width` values, row-major.
+    pub values: Values,
+}
+
+/// The tensors of some rows, in the order of the manifest's inputs (or outputs).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rows {
+    len: usize,
+    columns: Vec<Column>,
+}
+
+/// Columns that don't hold the same number of rows.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("column {column} holds {found} values, wanted {rows} rows of {width}")]
+pub struct Ragged {
+    /// Position of the column.
+    pub column: usize,
+    /// Values that it holds.
+    pub found: usize,
+    /// Rows that were wanted.
+    pub rows: usize,
+    /// Values of one row.
+    pub width: usize,
+}
+
+impl Values {
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::I64(values) => values.len(),
+        }
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn truncate(&mut self, len: usize) {
+        match self {
+            Self::F32(values) => values.truncate(len),
+            Self::I64(values) => values.truncate(len),
+        }
+    }
+
+    /// A copy of `range`, empty where the range lies outside.
+    fn slice(&self, range: Range<usize>) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(values.get(range).unwrap_or_default().to_vec()),
+            Self::I64(values) => Self::I64(values.get(range).unwrap_or_default().to_vec()),
+        }
+    }
+
+    /// Appends `other`; whether both hold the same kind of values.
+    fn extend(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::F32(mine), Self::F32(theirs)) => mine.extend_from_slice(theirs),
+            (Self::I64(mine), Self::I64(theirs)) => mine.extend_from_slice(theirs),
+            (Self::F32(_), Self::I64(_)) | (Self::I64(_), Self::F32(_)) => return false,
+        }
+        true
+    }
+}
+
+impl Column {
+    /// An empty column of 32-bit floats with room for `rows`.
+    pub fn f32(width: usize, rows: usize) -> Self {
+        Self { width, values: Values::F32(Vec::with_capacity(width * rows)) }
+    }
+
+    /// An empty column of 64-bit integers with room for `rows`.
+    pub fn i64(width: usize, rows: usize) -> Self {
+        Self { width, values: Values::I64(Vec::with_capacity(width * rows)) }
+    }
+
+    /// The floats of one row; empty where the column holds integers or fewer rows.
+    pub fn f32_row(&self, row: usize) -> &[f32] {
+        match &self.values {
+            Values::F32(values) => values.get(row * self.width..(row + 1) * self.width).unwrap_or_default(),
+            Values::I64(_) => &[],
+        }
+    }
+}
+
+impl Rows {
+    /// `len` rows out of full columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Ragged`] names the first column that does not hold `len` rows.
+    pub fn new(len: usize, columns: Vec<Column>) -> Result<Self, Ragged> {
+        let ragged = columns.iter().enumerate().find(|(_, column)| column.values.len() != len * column.width);
+        match ragged {
+            Some((index, column)) => {
+                Err(Ragged { column: index, found: column.values.len(), rows: len, width: column.width })
+            }
+            None => Ok(Self { len, columns }),
+        }
+    }
+
+    /// No rows yet, in empty `columns`.
+    pub fn empty(columns: Vec<Column>) -> Self {
+        Self { len: 0, columns }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The columns, in the manifest's order.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Bytes of all values.
+    pub fn bytes(&self) -> usize {
+        self.columns
+            .iter()
+            .map(|column| match &column.values {
+                Values::F32(values) => size_of_val(values.as_slice()),
+                Values::I64(values) => size_of_val(values.as_slice()),
+            })
+            .sum()
+    }
+
+    /// Appends one row: `write` pushes exactly `width` values to every column.
+    /// Where it fails, or pushed something else, the rows are as before.
+    ///
+    /// # Errors
+    ///
+    /// What `write` returned, or `ragged` made into the caller's error.
+    pub fn push<T, E>(
+        &mut self,
+        write: impl FnOnce(&mut [Column]) -> Result<T, E>,
+        ragged: impl FnOnce(Ragged) -> E,
+    ) -> Result<T, E> {
+        let wanted = self.len + 1;
+        let written = write(&mut self.columns).and_then(|value| match Self::first_ragged(&self.columns, wanted) {
+            Some(fault) => Err(ragged(fault)),
+            None => Ok(value),
+        });
+        match &written {
+            Ok(_) => self.len = wanted,
+            Err(_) => {
+                for column in &mut self.columns {
+                    column.values.truncate(self.len * column.width);
+                }
+            }
+        }
+        written
+    }
+
+    /// A copy of the rows in `range`.
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let range = range.start.min(self.len)..range.end.min(self.len);
+        let columns = self.columns.iter().map(|column| Column {
+            width: column.width,
+            values: column.values.slice(range.start * column.width..range.end * column.width),
+        });
+        Self { len: range.len(), columns: columns.collect() }
+    }
+
+    /// Appends the rows of `other`, which must have the same columns.
+    ///
+    /// # Errors
+    ///
+    /// [`Ragged`] for the first column that differs; the rows are then as before.
+    pub fn append(&mut self, other: &Self) -> Result<(), Ragged> {
+        let total = self.len + other.len;
+        for (mine, theirs) in self.columns.iter_mut().zip(&other.columns) {
+            mine.values.extend(&theirs.values);
+        }
+        if let Some(fault) = Self::first_ragged(&self.columns, total) {
+            for column in &mut self.columns {
+                column.values.truncate(self.len * column.width);
+            }
+            return Err(fault);
+        }
+        self.len = total;
+        Ok(())
+    }
+
+    fn first_ragged(columns: &[Column], rows: usize) -> Option<Ragged> {
+        columns.iter().enumerate().find(|(_, column)| column.values.len() != rows * column.width).map(
+            |(index, column)| Ragged { column: index, found: column.values.len(), rows, width: column.width },
+        )
+    }
+}
