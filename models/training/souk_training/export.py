@@ -1,0 +1,88 @@
+"""Freezes a trained module and writes its version folder.
+
+Nothing is written before the frozen module has been compared with the eager one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from souk_training.encode import encode_rows
+from souk_training.golden import golden_lines, write_jsonl
+from souk_training.manifest import MANIFEST_FILE, TOLERANCE, write_manifest
+
+# The server's libtorch; an artefact of another release may not load there.
+TORCH_VERSION = "2.11.0"
+MAX_VERSION_BYTES = 8 << 20
+
+
+def torch_version() -> str:
+    """Release of torch without its local suffix; refused where it is not the server's."""
+    version = torch.__version__.split("+")[0]
+    if version != TORCH_VERSION:
+        raise ValueError(f"torch {version} found, wanted {TORCH_VERSION}: the server links that libtorch")
+    return version
+
+
+def deterministic(seed: int, threads: int = 1) -> None:
+    """The same seed gives the same weights: fixed threads, deterministic kernels."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+
+
+def freeze(module: torch.nn.Module) -> torch.jit.ScriptModule:
+    """Scripted and frozen, for inference on the CPU."""
+    return torch.jit.freeze(torch.jit.script(module.eval()))
+
+
+def forward(module, manifest: dict, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Runs `module` on encoded inputs; output name -> `[n, *shape]` float32."""
+    with torch.inference_mode():
+        result = module(*(torch.from_numpy(inputs[spec["name"]]) for spec in manifest["inputs"]))
+    tensors = (result,) if isinstance(result, torch.Tensor) else result
+    return {spec["name"]: tensor.numpy() for spec, tensor in zip(manifest["outputs"], tensors, strict=True)}
+
+
+def write_version(folder: Path, module: torch.nn.Module, manifest: dict, golden_rows: list[dict], card: str) -> dict:
+    """Writes `model.pt`, `golden.jsonl`, `MODEL_CARD.md` and, last, `manifest.json`; returns golden outputs."""
+    frozen = freeze(module)
+    inputs = encode_rows(manifest, golden_rows)
+    outputs = forward(frozen, manifest, inputs)
+    check_parity(module, frozen, manifest, inputs)
+    # A manifest that describes files about to change must not be seen.
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(frozen, folder / "model.pt")
+    write_jsonl(folder / "golden.jsonl", golden_lines(golden_rows, inputs, outputs))
+    (folder / "MODEL_CARD.md").write_text(card, "utf-8")
+    write_manifest(folder, manifest)
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if size > MAX_VERSION_BYTES:
+        raise ValueError(f"{folder} has {size} bytes, at most {MAX_VERSION_BYTES} are wanted")
+    print(f"{folder}: {size / 1024:.0f} KiB, {len(golden_rows)} golden rows", file=sys.stderr)
+    return outputs
+
+
+def check_parity(eager, frozen, manifest: dict, inputs: dict[str, np.ndarray]) -> None:
+    """Eager and frozen module, whole batch and single rows, must agree within the manifest's tolerance."""
+    tolerance = manifest.get("tolerance", TOLERANCE)
+    wanted = forward(eager, manifest, inputs)
+    rows = len(next(iter(inputs.values())))
+    singles = [forward(frozen, manifest, {k: v[i : i + 1] for k, v in inputs.items()}) for i in range(rows)]
+    for name, array in wanted.items():
+        for found in (forward(frozen, manifest, inputs)[name], np.concatenate([single[name] for single in singles])):
+            if not np.isfinite(array).all():
+                raise ValueError(f"output {name}: not finite on a golden row")
+            np.testing.assert_allclose(found, array, rtol=tolerance["relative"], atol=tolerance["absolute"])
+
+
+def _save(frozen: torch.jit.ScriptModule, path: Path) -> None:
+    part = path.with_suffix(".part")
+    torch.jit.save(frozen, str(part))
+    os.replace(part, path)
