@@ -53,6 +53,11 @@ pub trait Table {
     /// How many there are.
     fn len(&self) -> usize;
 
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The value in `column` (its position among the table's fields) of `row`.
     /// `Absent` outside, and for an empty string.
     fn cell(&self, row: usize, column: usize) -> Value<'_>;

@@ -1,0 +1,139 @@
+//! The manifest of a version: what a model reads, what it answers, and how its
+//! numbers become a forecast or a portrait.
+//!
+//! Plain data, checked as a whole: whoever holds a parsed [`Manifest`] need not
+//! check it again. It opens no file, and does not know the fields of the wire
+//! (see [`crate::features::Encoder`], which resolves names against them).
+//!
+//! The JSON Schema in `models/manifest.schema.json` is made from these types.
+
+mod explain;
+mod feature;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod head;
+mod parse;
+mod tensor;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use feature::{Calendar, DefaultValue, Encoding, Feature, Kind, Transform};
+pub use head::{Calibration, GroupSpec, HeadSpec};
+pub use parse::{ManifestError, json_schema};
+pub use tensor::{Dtype, InputSpec, OutputSpec};
+
+/// The only `format_version` that this program reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// `manifest.json` of one version. Unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The format of this file: 1.
+    pub format_version: u32,
+    /// The model's name: the folder above the version's. Letters, digits, `_`, `-` and `.`.
+    pub model: String,
+    /// The version's number, from 1: the folder's name.
+    pub version: u64,
+    /// Which question the model answers.
+    pub task: Task,
+    /// One sentence for people.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The release of PyTorch that wrote the model.
+    pub torch_version: String,
+    /// When the version was made, RFC 3339, e.g. `2026-01-31T00:00:00Z`.
+    pub created_at: String,
+    /// The version's files and the sha256 of each, 64 lower-case hexadecimal
+    /// digits. `model.pt` and `golden.jsonl` must be among them.
+    pub files: BTreeMap<String, String>,
+    /// What runs the model.
+    pub engine: Engine,
+    /// The features that the model reads, each listed once.
+    pub features: Vec<Feature>,
+    /// The model's arguments, in the order of `forward`. The first dimension,
+    /// rows, is not part of a shape.
+    pub inputs: Vec<InputSpec>,
+    /// What `forward` returns: a tensor, or a tuple of tensors in this order.
+    pub outputs: Vec<OutputSpec>,
+    /// How the outputs become an answer.
+    pub head: HeadSpec,
+    /// How far served outputs may be from the golden ones.
+    #[serde(default)]
+    pub tolerance: Tolerance,
+    /// How the version wants to be run.
+    pub serving: Serving,
+}
+
+/// Which question a model answers, and so which rows it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// What will this merchant's GMV be?
+    MerchantGmv,
+    /// Who is this user?
+    UserPortrait,
+    /// Tensors in, tensors out.
+    Tensors,
+}
+
+/// What runs a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// A TorchScript archive, run by libtorch.
+    Torchscript,
+}
+
+/// How far a served output may be from the golden one:
+/// `|served - golden| <= absolute + relative * |golden|`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tolerance {
+    /// From 0, in the output's own unit.
+    pub absolute: f64,
+    /// From 0, a share of the golden value.
+    pub relative: f64,
+}
+
+/// How a version wants to be run.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Serving {
+    /// Most rows in one forward pass, 1 to 65536.
+    pub max_batch_rows: usize,
+    /// Sizes of the batches that are run before the version goes live, each 1
+    /// to `max_batch_rows`.
+    #[serde(default)]
+    pub warmup_rows: Vec<usize>,
+}
+
+impl Task {
+    /// The name in the manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MerchantGmv => "merchant_gmv",
+            Self::UserPortrait => "user_portrait",
+            Self::Tensors => "tensors",
+        }
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Default for Tolerance {
+    /// One part in 100 000: what float32 kernels of one release of libtorch
+    /// differ by between batch sizes, with room to spare.
+    fn default() -> Self {
+        Self { absolute: 1e-5, relative: 1e-5 }
+    }
+}
