@@ -1,0 +1,97 @@
+# `make` lists what there is. `make serve` and `make test` are the two that do everything by themselves.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# The same tools for everybody, whatever else is installed.
+BUF_VERSION := 1.75.0
+CARGO_DENY_VERSION := 0.20.2
+
+# For cargo as a whole, e.g. `make test CARGO_FLAGS=--locked`, and for the server, e.g. `make serve ARGS="--config souk.toml"`.
+CARGO_FLAGS ?=
+ARGS ?=
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/souk
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+TRAINING := models/training
+
+# To cargo a variable that is set to nothing is set, and would hide `.libtorch`.
+ifeq ($(LIBTORCH),)
+unexport LIBTORCH
+endif
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+## Build and run
+
+.PHONY: setup
+setup: $(TARGET)/prerequisites ## Check the prerequisites; fetch libtorch into the user's cache, once
+	@python3 deploy/libtorch/fetch.py
+
+# Checked once: a second `make serve` must not wait for it.
+$(TARGET)/prerequisites: deploy/setup/check.sh
+	@deploy/setup/check.sh
+	@mkdir -p $(@D) && touch $@
+
+.PHONY: build
+build: setup ## Build the server, target/release/souk
+	cargo build --release $(CARGO_FLAGS)
+
+.PHONY: serve
+serve: build ## Set up, build and run the server (ARGS="--config souk.toml")
+	@exec $(TARGET)/release/souk serve $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was built here; the caches outside stay
+	rm -rf .venv .venv-train .libtorch
+	cargo clean
+	@echo "kept: $(CACHE) (libtorch and tools, shared by all clones)"
+
+## Check
+
+# The training package's tests come first: they take seconds. cargo builds its test profile
+# alone; the tests that start the server start that build of it.
+.PHONY: test
+test: setup venv ## Set up and run every test, Rust and Python
+	PYTHONPATH=$(TRAINING) .venv/bin/python -m pytest -q $(TRAINING)
+	SOUK_PYTHON=$(CURDIR)/.venv/bin/python cargo test $(CARGO_FLAGS)
+
+# Enough to encode rows as training does, without torch.
+.PHONY: venv
+venv:
+	@deploy/setup/venv.sh .venv $(TRAINING)/requirements.txt
+
+.PHONY: lint
+lint: setup ## Check formatting, and clippy with and without libtorch
+	cargo fmt --check
+	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
+	cargo clippy --all-targets --no-default-features $(CARGO_FLAGS) -- -D warnings
+
+.PHONY: proto-lint
+proto-lint: ## Check the protos with buf (needs npx)
+	@command -v npx >/dev/null || { echo "missing: npx, which comes with Node.js" >&2; exit 1; }
+	cd proto && npx --yes @bufbuild/buf@$(BUF_VERSION) lint
+
+.PHONY: deny
+deny: $(CARGO_DENY) ## Check the licences and sources of all dependencies
+	$(CARGO_DENY) --config .deny.toml check --hide-inclusion-graph bans licenses sources
+
+# Compiled by itself and lightly: it runs for a second. Its target folder is not ours.
+$(CARGO_DENY):
+	@echo "cargo-deny: compiling $(CARGO_DENY_VERSION) into $(CACHE), once per user (some minutes)"
+	env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
+		cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(dir $(@D)) cargo-deny
+
+## Train
+
+.PHONY: train
+train: ## Train both models anew from the folder SOUK_DATA (hours less than one; takes its own Python environment)
+	@test -n "$${SOUK_DATA:-}" || { echo "SOUK_DATA must name the folder with the data sets; see $(TRAINING)/README.md" >&2; exit 1; }
+	@deploy/setup/venv.sh .venv-train $(TRAINING)/requirements-train.txt
+	@echo "not wired yet" >&2; exit 1
