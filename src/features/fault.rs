@@ -45,6 +45,10 @@ pub(super) struct Faults {
 }
 
 impl RowFault {
+    pub(super) fn internal(description: String) -> Self {
+        Self { code: FaultCode::Internal, violations: vec![Violation { field: "features".to_owned(), description }] }
+    }
+
     /// The violations in one sentence, e.g. for the message of a row's error.
     pub fn summary(&self) -> String {
         let spoken = self.violations.iter().map(|Violation { field, description }| format!("{field}: {description}"));

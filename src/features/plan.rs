@@ -1,0 +1,190 @@
+//! The manifest's features and inputs, resolved against the fields of a row.
+
+use std::collections::{HashMap, HashSet};
+
+use super::calendar::CalendarRule;
+use super::category::CategoryIds;
+use super::check::Place;
+use super::number::{Limits, NumberIds, Scale};
+use super::row::{Field, FieldKind, Value};
+use super::slot::{Rule, Slot};
+use crate::manifest::{DefaultValue, Dtype, Encoding, Feature, InputSpec, Kind, Manifest};
+
+/// A feature, and where its values come from.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedFeature {
+    pub(super) name: Box<str>,
+    pub(super) kind: Kind,
+    pub(super) source: Source,
+    pub(super) required: bool,
+    pub(super) limits: Limits,
+}
+
+/// Where the values of a feature come from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// The typed field at this position.
+    Field(usize),
+    /// `extra`, by the feature's name.
+    Extra,
+    /// `as_of`.
+    Calendar(CalendarRule),
+}
+
+/// What a name in `extra` means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ExtraName {
+    /// A feature of this version.
+    Feature,
+    /// A typed field, or a table.
+    Typed,
+    /// A feature that is computed.
+    Computed,
+}
+
+/// An input, and what fills it.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedInput {
+    pub(super) dtype: Dtype,
+    pub(super) slots: Vec<Slot>,
+}
+
+impl PlannedFeature {
+    /// # Errors
+    ///
+    /// Why the feature can't be read from such rows.
+    pub(super) fn new(feature: &Feature, fields: &[Field]) -> Result<Self, String> {
+        Ok(Self {
+            name: feature.name.as_str().into(),
+            kind: feature.kind,
+            source: source(feature, fields)?,
+            required: feature.required,
+            limits: Limits::new(feature.range, feature.transform),
+        })
+    }
+
+    pub(super) fn place(&self) -> Place<'_> {
+        match self.source {
+            Source::Field(_) => Place::Field(&self.name),
+            Source::Extra | Source::Calendar(_) => Place::Extra(&self.name),
+        }
+    }
+}
+
+impl PlannedInput {
+    /// # Errors
+    ///
+    /// Each feature that can't fill this input, and why.
+    pub(super) fn new(spec: &InputSpec, manifest: &Manifest) -> Result<Self, Vec<String>> {
+        let (mut slots, mut problems) = (Vec::new(), Vec::new());
+        for name in &spec.features {
+            let found = manifest.features.iter().enumerate().find(|(_, feature)| feature.name == *name);
+            let found = found.ok_or_else(|| "is not among the manifest's features".to_owned());
+            match found.and_then(|(index, feature)| slot(index, feature, spec.dtype)) {
+                Ok(slot) => slots.push(slot),
+                Err(why) => problems.push(format!("input `{}`: feature `{name}` {why}", spec.name)),
+            }
+        }
+        if problems.is_empty() { Ok(Self { dtype: spec.dtype, slots }) } else { Err(problems) }
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.slots.iter().map(Slot::width).sum()
+    }
+}
+
+/// All names that mean something in `extra`.
+pub(super) fn extra_names(features: &[PlannedFeature], fields: &[Field]) -> HashMap<Box<str>, ExtraName> {
+    let of_version = features.iter().filter_map(|feature| match feature.source {
+        Source::Field(_) => None,
+        Source::Extra => Some((feature.name.clone(), ExtraName::Feature)),
+        Source::Calendar(_) => Some((feature.name.clone(), ExtraName::Computed)),
+    });
+    let typed = fields.iter().map(|field| field.name).chain(tables(fields));
+    of_version.chain(typed.map(|name| (name.into(), ExtraName::Typed))).collect()
+}
+
+fn source(feature: &Feature, fields: &[Field]) -> Result<Source, String> {
+    let Feature { name, kind, calendar, .. } = feature;
+    let field = fields.iter().position(|field| field.name == name);
+    match (kind, calendar, field.and_then(|index| Some((index, fields.get(index)?)))) {
+        (Kind::Calendar, Some(_), Some(_)) => Err("is computed, and has the name of a typed field".to_owned()),
+        (Kind::Calendar, Some(calendar), None) => CalendarRule::new(calendar).map(Source::Calendar),
+        (Kind::Calendar, None, _) => Err("is of kind calendar, but has no `calendar`".to_owned()),
+        (_, _, Some((index, field))) if *kind == kind_of(field.kind) => Ok(Source::Field(index)),
+        (_, _, Some((_, field))) => {
+            Err(format!("is a typed field of kind {}, found kind {}", kind_of(field.kind).as_str(), kind.as_str()))
+        }
+        (_, _, None) => match tables(fields).into_iter().find(|table| belongs_to(table, name)) {
+            Some(table) => Err(format!("is not a column of `{table}`, wanted one of {}", columns(table, fields))),
+            None => Ok(Source::Extra),
+        },
+    }
+}
+
+/// The kind of feature that reads such a field.
+fn kind_of(field: FieldKind) -> Kind {
+    match field {
+        FieldKind::Number | FieldKind::Time => Kind::Number,
+        FieldKind::Category => Kind::Category,
+        FieldKind::Numbers | FieldKind::Times => Kind::NumberList,
+        FieldKind::Categories => Kind::CategoryList,
+    }
+}
+
+/// The names before the dot in `table.column`.
+fn tables(fields: &[Field]) -> HashSet<&'static str> {
+    fields.iter().filter_map(|field| Some(field.name.split_once('.')?.0)).collect()
+}
+
+fn belongs_to(table: &str, name: &str) -> bool {
+    name.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn columns(table: &str, fields: &[Field]) -> String {
+    let names = fields.iter().map(|field| field.name).filter(|name| belongs_to(table, name));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn slot(index: usize, feature: &Feature, dtype: Dtype) -> Result<Slot, String> {
+    let rule = match dtype {
+        Dtype::Float32 => dense_rule(feature),
+        Dtype::Int64 => id_rule(feature),
+    };
+    let rule = rule.ok_or_else(|| format!("of kind {} can't become {dtype} values", feature.kind.as_str()))?;
+    let list = if feature.kind.is_list() { feature.max_len } else { None };
+    Ok(Slot::new(index, rule, list, default_of(feature)))
+}
+
+fn dense_rule(feature: &Feature) -> Option<Rule> {
+    feature.kind.is_numeric().then(|| Rule::Dense(Scale::new(feature.transform)))
+}
+
+fn id_rule(feature: &Feature) -> Option<Rule> {
+    match (&feature.encoding, feature.kind) {
+        (Some(Encoding::Vocabulary(words)), Kind::Category | Kind::CategoryList) => {
+            Some(Rule::CategoryIds(CategoryIds::vocabulary(words)))
+        }
+        (Some(Encoding::Hash { buckets }), Kind::Category | Kind::CategoryList) => {
+            Some(Rule::CategoryIds(CategoryIds::hash(&feature.name, *buckets)))
+        }
+        (Some(Encoding::Edges(edges)), Kind::Number | Kind::NumberList | Kind::Calendar) => {
+            Some(Rule::NumberIds(NumberIds::Edges(edges.as_slice().into())))
+        }
+        (None, Kind::Calendar) => {
+            let rule = CalendarRule::new(feature.calendar.as_ref()?).ok()?;
+            Some(Rule::NumberIds(NumberIds::Itself(rule.last_id()?)))
+        }
+        (Some(_) | None, _) => None,
+    }
+}
+
+fn default_of(feature: &Feature) -> Value<'_> {
+    match &feature.default {
+        None | Some(DefaultValue::Missing) => Value::Absent,
+        Some(DefaultValue::Number(number)) => Value::Number(*number),
+        Some(DefaultValue::Category(category)) => Value::Category(category),
+        Some(DefaultValue::Numbers(numbers)) => Value::Numbers(numbers),
+        Some(DefaultValue::Categories(categories)) => Value::Categories(categories),
+    }
+}
