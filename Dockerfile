@@ -11,7 +11,9 @@ COPY deploy/libtorch deploy/libtorch
 RUN python3 deploy/libtorch/fetch.py --into /opt/libtorch
 # The binary's run path is where libtorch was linked: the same folder in both stages.
 ENV LIBTORCH=/opt/libtorch
-COPY . .
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY proto proto
+COPY src src
 RUN cargo build --release --locked --bin souk
 
 FROM docker.io/library/debian:bookworm-slim
