@@ -7,8 +7,6 @@ members with weights of their own run as one batched product, which is an ensemb
 network's overhead.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
