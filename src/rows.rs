@@ -3,7 +3,7 @@
 //! Plain vectors: tensors of libtorch never leave the thread that runs them.
 //! It does not know features, protobuf or models.
 
-use std::ops::Range;
+use std::{num::NonZeroUsize, ops::Range};
 
 use thiserror::Error;
 
@@ -171,13 +171,17 @@ impl Rows {
         });
         match &written {
             Ok(_) => self.len = wanted,
-            Err(_) => {
-                for column in &mut self.columns {
-                    column.values.truncate(self.len * column.width);
-                }
-            }
+            Err(_) => self.truncate(self.len),
         }
         written
+    }
+
+    /// Keeps the first `len` rows.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        for column in &mut self.columns {
+            column.values.truncate(self.len * column.width);
+        }
     }
 
     /// A copy of the rows in `range`.
@@ -201,9 +205,7 @@ impl Rows {
             mine.values.extend(&theirs.values);
         }
         if let Some(fault) = Self::first_ragged(&self.columns, total) {
-            for column in &mut self.columns {
-                column.values.truncate(self.len * column.width);
-            }
+            self.truncate(self.len);
             return Err(fault);
         }
         self.len = total;
@@ -215,4 +217,41 @@ impl Rows {
             |(index, column)| Ragged { column: index, found: column.values.len(), rows, width: column.width },
         )
     }
+}
+
+/// A model that turns inputs into outputs, on the thread that calls it.
+///
+/// The seam between the stack, which decides what runs when, and the engines.
+pub trait Forward: Send + Sync {
+    /// The model's name and the version's number, for messages.
+    fn identity(&self) -> (&str, u64);
+
+    /// Most rows in one pass.
+    fn max_batch_rows(&self) -> NonZeroUsize;
+
+    /// The outputs of `rows`, as many rows in the same order.
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError`] where the model raised or answered something else than
+    /// its manifest says.
+    fn forward(&self, rows: &Rows) -> Result<Rows, ForwardError>;
+}
+
+/// Why a forward pass gave no outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ForwardError {
+    /// The model raised: the first line of what it said.
+    #[error("it raised: {0}")]
+    Raised(String),
+    /// An output is not what the manifest says.
+    #[error("output {output} is {found}, wanted {wanted}")]
+    Mismatch {
+        /// The output's name.
+        output: String,
+        /// Its dtype and shape.
+        found: String,
+        /// What the manifest says.
+        wanted: String,
+    },
 }

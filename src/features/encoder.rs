@@ -43,7 +43,9 @@ pub struct IdBound {
 }
 
 impl Encoder {
-    /// Resolves every feature of a checked manifest to where its values come from.
+    /// Resolves every feature to where its values come from. The manifest may
+    /// have problems of its own ([`crate::manifest::ManifestError::readable`]):
+    /// the encoder then only serves to find more of them.
     ///
     /// # Errors
     ///

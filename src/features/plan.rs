@@ -8,7 +8,7 @@ use super::check::Place;
 use super::number::{Limits, NumberIds, Scale};
 use super::row::{Field, FieldKind, Value};
 use super::slot::{Rule, Slot};
-use crate::manifest::{DefaultValue, Dtype, Encoding, Feature, InputSpec, Kind, Manifest};
+use crate::manifest::{DefaultValue, Dtype, Encoding, Feature, InputSpec, Kind, LONGEST_LIST, Manifest};
 
 /// A feature, and where its values come from.
 #[derive(Debug, Clone)]
@@ -153,6 +153,10 @@ fn slot(index: usize, feature: &Feature, dtype: Dtype) -> Result<Slot, String> {
     };
     let rule = rule.ok_or_else(|| format!("of kind {} can't become {dtype} values", feature.kind.as_str()))?;
     let list = if feature.kind.is_list() { feature.max_len } else { None };
+    // Checked again because manifests with problems come here too, to find more of them.
+    if feature.kind.is_list() && list.is_none_or(|len| len > LONGEST_LIST) {
+        return Err(format!("is a list without a max_len up to {LONGEST_LIST}"));
+    }
     Ok(Slot::new(index, rule, list, default_of(feature)))
 }
 

@@ -239,6 +239,14 @@ fn a_typed_field_of_another_kind_is_a_problem() {
 }
 
 #[test]
+fn a_list_of_any_length_is_refused_before_its_padding_is_made() {
+    let mut manifest = fixture::parsed(&fixture::gmv()).unwrap();
+    manifest.features[4].max_len = Some(usize::MAX);
+    let problems = Encoder::new(&manifest, MERCHANT).unwrap_err();
+    assert_eq!(problems, ["input `daily_gmv`: feature `daily_gmv` is a list without a max_len up to 65536"]);
+}
+
+#[test]
 fn rows_of_another_encoder_are_refused_and_left_alone() {
     let row = merchant(json!({"daily_gmv": [1]}));
     for mut rows in [Rows::default(), encoder(&fixture::portrait()).empty_rows(1)] {

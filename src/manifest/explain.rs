@@ -1,10 +1,10 @@
 //! Everything that keeps a JSON value from being a manifest, by a walk along
 //! the manifest's JSON Schema.
 //!
-//! It knows only the keywords that `schemars` writes for our types, and it
-//! decides nothing: serde refuses, this says why. A general validator was left
-//! out because it answers a wrong value in a tagged union with every branch that
-//! did not fit.
+//! serde alone stops at the first error, with a line instead of a path, and
+//! takes a list for an object. The walk knows only the keywords that `schemars`
+//! writes for our types. A general validator was left out because it answers a
+//! wrong value in a tagged union with every branch that did not fit.
 
 use std::fmt;
 
@@ -82,7 +82,7 @@ impl<'s> Walk<'s> {
             Value::Array(items) => self.check_items(items, schema, at),
             _ => Vec::new(),
         };
-        faults.extend(self.check_branches(value, schema, at));
+        faults.extend(self.check_union(value, schema, at));
         faults
     }
 
@@ -126,19 +126,30 @@ impl<'s> Walk<'s> {
 
     /// A union: fine where one branch is; otherwise the faults of the branch
     /// that the value's tag chooses.
-    fn check_branches(&self, value: &Value, schema: &'s Value, at: &Place) -> Vec<Fault> {
-        let Some(branches) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array) else {
-            return Vec::new();
-        };
+    fn check_union(&self, value: &Value, schema: &'s Value, at: &Place) -> Vec<Fault> {
+        let branches = self.branches(schema);
         let tried: Vec<_> = branches.iter().map(|branch| (branch, self.check(value, branch, at))).collect();
-        if tried.iter().any(|(_, faults)| faults.is_empty()) {
+        if tried.is_empty() || tried.iter().any(|(_, faults)| faults.is_empty()) {
             return Vec::new();
         }
-        let chosen = tried.into_iter().find(|(branch, _)| chooses(value, self.resolve(branch)));
+        let chosen = tried.into_iter().find(|(branch, _)| chooses(value, branch));
         chosen.map(|(_, faults)| faults).unwrap_or_else(|| {
-            let wanted = branches.iter().flat_map(|branch| names(self.resolve(branch))).collect::<Vec<_>>();
+            let wanted = branches.iter().flat_map(|branch| names(branch)).collect::<Vec<_>>();
             vec![at.fault(format!("found {}, wanted {}", shown(value), wanted.join(" or ")))]
         })
+    }
+
+    /// The branches of a union, those of unions within it included; none of
+    /// anything else.
+    fn branches(&self, schema: &'s Value) -> Vec<&'s Value> {
+        let listed = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array);
+        let branches = listed.into_iter().flatten().map(|branch| self.resolve(branch));
+        branches
+            .flat_map(|branch| match self.branches(branch) {
+                inner if inner.is_empty() => vec![branch],
+                inner => inner,
+            })
+            .collect()
     }
 }
 

@@ -5,6 +5,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+/// Longest list that a feature keeps, in elements.
+pub(crate) const LONGEST_LIST: usize = 65_536;
+
 /// One feature. Exactly one of `required: true` and `default` is given, but for
 /// calendar features, which have neither.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]

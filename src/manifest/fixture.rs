@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Manifest;
 
 /// 64 hexadecimal digits.
-const DIGEST: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
+pub(crate) const DIGEST: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
 
 /// A forecast of GMV.
 pub(crate) fn gmv() -> Value {

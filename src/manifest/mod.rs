@@ -14,6 +14,8 @@ pub(crate) mod fixture;
 mod head;
 mod parse;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use feature::LONGEST_LIST;
 pub use feature::{Calendar, DefaultValue, Encoding, Feature, Kind, Transform};
 pub use head::{Calibration, GroupSpec, HeadSpec};
 pub use parse::{ManifestError, json_schema};

@@ -1,0 +1,133 @@
+//! `souk.v1.MerchantGmvService`.
+
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::{
+    proto::v1::{
+        GmvForecast, GmvQuantile, GmvResult, PredictGmvRequest, PredictGmvResponse, gmv_result::Outcome,
+        merchant_gmv_service_server::MerchantGmvService,
+    },
+    scoring::{Call, Scoring, wrong_head},
+    stream::{Replies, in_order},
+};
+use crate::{
+    error::ScoreError,
+    heads::{Forecast, GmvHead, Head},
+    manifest::Task,
+    stack::Lane,
+};
+
+/// Most quantiles in one request: a distribution needs no more to be drawn.
+const MAX_QUANTILES: usize = 100;
+
+/// Answers what merchants' GMV will be.
+#[derive(Clone)]
+pub struct GmvEndpoint {
+    scoring: Scoring,
+}
+
+impl GmvEndpoint {
+    /// An endpoint over what all share.
+    pub fn new(scoring: Scoring) -> Self {
+        Self { scoring }
+    }
+
+    async fn predict(&self, request: PredictGmvRequest, call: Call) -> Result<PredictGmvResponse, ScoreError> {
+        let quantiles = ascending(request.quantiles)?;
+        let task = Task::MerchantGmv;
+        let mut answered = self.scoring.answer(task, &request.merchants, &request.version, call).await?;
+
+        let version = std::sync::Arc::clone(&answered.by.version);
+        let Head::Gmv(head) = &version.head else { return Err(wrong_head(&version)) };
+        let quantiles = if quantiles.is_empty() { head.quantiles() } else { &quantiles };
+        let results = answered.results(|scored, row| head.forecast(&scored.outputs, row, quantiles));
+
+        let results = request.merchants.into_iter().zip(results).map(|(merchant, (made, defaulted_features))| GmvResult {
+            merchant_id: merchant.merchant_id,
+            outcome: Some(match made {
+                Ok(made) => Outcome::Forecast(forecast(head, made)),
+                Err(error) => Outcome::Error(error),
+            }),
+            defaulted_features,
+        });
+        Ok(PredictGmvResponse {
+            results: results.collect(),
+            served_by: Some(answered.served_by()),
+            timing: Some(answered.timing()),
+        })
+    }
+}
+
+#[async_trait]
+impl MerchantGmvService for GmvEndpoint {
+    type StreamGmvStream = Replies<PredictGmvResponse>;
+
+    async fn predict_gmv(
+        &self,
+        request: Request<PredictGmvRequest>,
+    ) -> Result<Response<PredictGmvResponse>, Status> {
+        let _accepted = self.scoring.drain.accept()?;
+        let call = Call::new(request.extensions(), Lane::Interactive);
+        Ok(Response::new(self.predict(request.into_inner(), call).await?))
+    }
+
+    async fn stream_gmv(
+        &self,
+        request: Request<Streaming<PredictGmvRequest>>,
+    ) -> Result<Response<Self::StreamGmvStream>, Status> {
+        let call = Call::new(request.extensions(), Lane::Bulk);
+        let endpoint = self.clone();
+        let answer = move |message| {
+            let endpoint = endpoint.clone();
+            async move { Ok(endpoint.predict(message, call).await?) }
+        };
+        Ok(Response::new(in_order(request.into_inner(), call, &self.scoring.drain, answer)?))
+    }
+}
+
+fn forecast(head: &GmvHead, made: Forecast) -> GmvForecast {
+    let quantile = |(probability, gmv)| GmvQuantile { probability, gmv };
+    GmvForecast {
+        expected_gmv: made.expected_gmv,
+        active_probability: made.active_probability,
+        quantiles: made.quantiles.into_iter().map(quantile).collect(),
+        currency: head.currency().to_owned(),
+        horizon_days: head.horizon_days(),
+    }
+}
+
+/// The quantiles of a request in ascending order.
+fn ascending(mut quantiles: Vec<f64>) -> Result<Vec<f64>, ScoreError> {
+    if quantiles.len() > MAX_QUANTILES {
+        let description = format!("has {} values, wanted at most {MAX_QUANTILES}", quantiles.len());
+        return Err(ScoreError::BadField { field: "quantiles".into(), description });
+    }
+    // Not `<= 0 || >= 1`, which NaN would pass.
+    if let Some(index) = quantiles.iter().position(|quantile| !(*quantile > 0.0 && *quantile < 1.0)) {
+        let found = quantiles.get(index).copied().unwrap_or(f64::NAN);
+        let description = format!("is {found}, wanted a number between 0 and 1, both excluded");
+        return Err(ScoreError::BadField { field: format!("quantiles[{index}]"), description });
+    }
+    quantiles.sort_by(f64::total_cmp);
+    Ok(quantiles)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_answered_in_ascending_order() {
+        assert_eq!(ascending(vec![0.9, 0.1, 0.5]), Ok(vec![0.1, 0.5, 0.9]));
+    }
+
+    #[test]
+    fn a_quantile_outside_its_range_is_named_by_its_place() {
+        for wrong in [0.0, 1.0, -0.1, f64::NAN, f64::INFINITY] {
+            let Err(ScoreError::BadField { field, .. }) = ascending(vec![0.5, wrong]) else {
+                unreachable!("{wrong} was accepted");
+            };
+            assert_eq!(field, "quantiles[1]");
+        }
+    }
+}

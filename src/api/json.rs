@@ -1,0 +1,118 @@
+//! protobuf's own JSON form, by the descriptor: golden rows, and the rows and
+//! results of `souk score`. Names are those of the protos (snake_case).
+
+use jiff::civil::Date;
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use thiserror::Error;
+
+use super::{
+    encode::{Entity, encode_one},
+    proto::{
+        DESCRIPTORS,
+        v1::{Merchant, MerchantFeatures, User, UserFeatures},
+    },
+    scoring::today_utc,
+};
+use crate::{
+    features::{
+        Encoder,
+        row::{Field, Row as _},
+    },
+    manifest::Task,
+    model::RowReader,
+    rows::Rows,
+};
+
+/// Reads and writes messages of `souk.v1` as JSON.
+#[derive(Clone)]
+pub struct JsonForms {
+    pool: DescriptorPool,
+}
+
+/// What is wrong with a JSON form.
+#[derive(Debug, Error)]
+pub enum JsonError {
+    /// The program's own descriptors are unusable.
+    #[error("the descriptors: {0}")]
+    Descriptors(#[from] prost_reflect::DescriptorError),
+    /// There is no such message.
+    #[error("no message {0}")]
+    NoMessage(String),
+    /// Not the JSON form of the message.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// The message can't be carried over.
+    #[error("{0}")]
+    Decode(#[from] prost::DecodeError),
+}
+
+impl JsonForms {
+    /// # Errors
+    ///
+    /// [`JsonError::Descriptors`], which would be a mistake of the build.
+    pub fn new() -> Result<Self, JsonError> {
+        Ok(Self { pool: DescriptorPool::decode(DESCRIPTORS)? })
+    }
+
+    /// The message `souk.v1.<name>` in `json`.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError::Json`] with line and column, also for unknown fields.
+    pub fn read<M: Message + Default>(&self, name: &str, json: &str) -> Result<M, JsonError> {
+        let mut reader = serde_json::Deserializer::from_str(json);
+        let message = DynamicMessage::deserialize(self.message(name)?, &mut reader)?;
+        reader.end()?;
+        Ok(message.transcode_to()?)
+    }
+
+    /// `message` as one line of JSON, with the fields that hold their default.
+    ///
+    /// # Errors
+    ///
+    /// [`JsonError::NoMessage`] where `name` is not the message's.
+    pub fn write<M: Message>(&self, name: &str, message: &M) -> Result<String, JsonError> {
+        let mut dynamic = DynamicMessage::new(self.message(name)?);
+        dynamic.transcode_from(message)?;
+        let mut line = Vec::new();
+        let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
+        dynamic.serialize_with_options(&mut serde_json::Serializer::new(&mut line), &options)?;
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    fn message(&self, name: &str) -> Result<MessageDescriptor, JsonError> {
+        let name = format!("souk.v1.{name}");
+        self.pool.get_message_by_name(&name).ok_or(JsonError::NoMessage(name))
+    }
+
+    fn encode_as<E: Entity + Message + Default>(
+        &self,
+        name: &str,
+        json: &str,
+        encoder: &Encoder,
+        into: &mut Rows,
+    ) -> Result<(), String> {
+        let entity: E = self.read(name, json).map_err(|error| format!("row: {error}"))?;
+        let today: Date = today_utc();
+        encode_one(&entity, encoder, today, into).map(drop).map_err(|fault| format!("row: {fault}"))
+    }
+}
+
+impl RowReader for JsonForms {
+    fn fields(&self, task: Task) -> &'static [Field] {
+        match task {
+            Task::MerchantGmv => MerchantFeatures::fields(),
+            Task::UserPortrait => UserFeatures::fields(),
+            Task::Tensors => &[],
+        }
+    }
+
+    fn encode(&self, task: Task, json: &str, encoder: &Encoder, into: &mut Rows) -> Result<(), String> {
+        match task {
+            Task::MerchantGmv => self.encode_as::<Merchant>("Merchant", json, encoder, into),
+            Task::UserPortrait => self.encode_as::<User>("User", json, encoder, into),
+            Task::Tensors => Err("row: a model of tensors has no typed rows".into()),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The wire: what the domain services accept and answer.
+//!
+//! A request resolves its version once, its rows are encoded against that
+//! version's manifest, the stack scores them, and the version's head makes
+//! answers of the outputs. Rows that can't be encoded get an error of their own.
+//!
+//! Architecture invariant: only this module, the server and the command line's
+//! client know protobuf; only `status` chooses codes.
+
+mod deadline;
+mod drain;
+mod encode;
+mod gmv;
+mod json;
+mod oversize;
+mod portraits;
+pub mod proto;
+mod scoring;
+mod status;
+mod stream;
+
+pub use deadline::GrpcTimeoutLayer;
+pub use drain::Drain;
+pub use gmv::GmvEndpoint;
+pub use json::{JsonError, JsonForms};
+pub use oversize::oversize_is_exhausted;
+pub use portraits::PortraitEndpoint;
+pub use scoring::{Scoring, today_utc};
+
+use crate::manifest::Task;
+
+/// The domain services by their full name, each with the model that it asks.
+pub const SERVICES: [(&str, Task); 2] = [
+    (proto::v1::merchant_gmv_service_server::SERVICE_NAME, Task::MerchantGmv),
+    (proto::v1::user_portrait_service_server::SERVICE_NAME, Task::UserPortrait),
+];

@@ -1,0 +1,164 @@
+//! What both endpoints do: resolve, encode, score.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use prost_types::Duration as ProtoDuration;
+use tonic::Extensions;
+use tower::{Service as _, ServiceExt as _};
+
+use super::{
+    Drain,
+    deadline::Deadline,
+    encode::{Encoded, Entity, encode},
+    proto::v1::{RowError, ServedBy, Timing},
+};
+use crate::{
+    error::ScoreError,
+    heads::HeadError,
+    manifest::Task,
+    model::Version,
+    registry::{Registry, Resolved},
+    stack::{Job, Lane, Scored, Stack},
+};
+
+/// What the endpoints share.
+#[derive(Clone)]
+pub struct Scoring {
+    /// Which version answers.
+    pub registry: Arc<Registry>,
+    /// Where rows are scored.
+    pub stack: Stack,
+    /// Most rows in one request.
+    pub max_rows: NonZeroUsize,
+    /// What was accepted.
+    pub drain: Drain,
+    /// The date of rows that name none.
+    pub today: fn() -> Date,
+}
+
+/// How a request came in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    pub(super) deadline: Option<Deadline>,
+    pub(super) lane: Lane,
+}
+
+/// The scored rows of a request.
+pub(super) struct Answered {
+    pub(super) by: Resolved,
+    /// One for each entity of the request, in its order.
+    pub(super) rows: Vec<Result<Encoded, RowError>>,
+    /// None where no row could be encoded.
+    pub(super) scored: Option<Scored>,
+}
+
+/// Today in UTC.
+pub fn today_utc() -> Date {
+    Timestamp::now().to_zoned(TimeZone::UTC).date()
+}
+
+impl Call {
+    pub(super) fn new(extensions: &Extensions, lane: Lane) -> Self {
+        Self { deadline: extensions.get().copied(), lane }
+    }
+}
+
+impl Scoring {
+    /// Scores the entities of one request by the version that it names.
+    pub(super) async fn answer<E: Entity>(
+        &self,
+        task: Task,
+        entities: &[E],
+        version: &str,
+        call: Call,
+    ) -> Result<Answered, ScoreError> {
+        self.check_count::<E>(entities.len())?;
+        let by = self.registry.resolve(task.as_str(), version)?;
+        let (rows, encoded) = encode(entities, &by.version.encoder, (self.today)()).await;
+        let scored = if rows.is_empty() {
+            None
+        } else {
+            let model = Arc::clone(&by.version.engine);
+            let deadline = call.deadline.map(|deadline| deadline.0);
+            let mut stack = self.stack.clone();
+            Some(stack.ready().await?.call(Job { model, rows, deadline, lane: call.lane }).await?)
+        };
+        Ok(Answered { by, rows: encoded, scored })
+    }
+
+    fn check_count<E: Entity>(&self, count: usize) -> Result<(), ScoreError> {
+        if (1..=self.max_rows.get()).contains(&count) {
+            return Ok(());
+        }
+        let description = format!("has {count} rows, wanted 1 to {}", self.max_rows);
+        Err(ScoreError::BadField { field: E::PLURAL.to_owned(), description })
+    }
+}
+
+impl Answered {
+    pub(super) fn served_by(&self) -> ServedBy {
+        let version: &Version = &self.by.version;
+        ServedBy {
+            model: version.manifest.model.clone(),
+            version: version.manifest.version,
+            label: self.by.label.to_owned(),
+            digest: version.digest.clone(),
+        }
+    }
+
+    pub(super) fn timing(&self) -> Timing {
+        // A server's durations are far below the 10 000 years of the message.
+        let proto = |duration| ProtoDuration::try_from(duration).unwrap_or_default();
+        match &self.scored {
+            Some(scored) => Timing {
+                queue: Some(proto(scored.queue)),
+                compute: Some(proto(scored.compute)),
+                batch_rows: u32::try_from(scored.batch_rows).unwrap_or(u32::MAX),
+            },
+            None => Timing {
+                queue: Some(ProtoDuration::default()),
+                compute: Some(ProtoDuration::default()),
+                batch_rows: 0,
+            },
+        }
+    }
+
+    /// The answer for each entity: what `head` makes of its outputs, or its error.
+    pub(super) fn results<T>(
+        &mut self,
+        head: impl Fn(&Scored, usize) -> Result<T, HeadError>,
+    ) -> Vec<(Result<T, RowError>, Vec<String>)> {
+        let (version, scored) = (&self.by.version, &self.scored);
+        let answer = |row: Result<Encoded, RowError>| {
+            let Encoded { row, defaulted } = match row {
+                Ok(encoded) => encoded,
+                Err(error) => return (Err(error), Vec::new()),
+            };
+            let made = match scored {
+                Some(scored) => head(scored, row).map_err(|error| at_fault(version, &error.to_string())),
+                None => Err(at_fault(version, "the row was not scored")),
+            };
+            (made, defaulted)
+        };
+        std::mem::take(&mut self.rows).into_iter().map(answer).collect()
+    }
+}
+
+/// The error of a row that the model answered wrongly.
+fn at_fault(version: &Version, what: &str) -> RowError {
+    RowError {
+        code: tonic::Code::Internal as i32,
+        message: format!("model {} version {}: {what}", version.manifest.model, version.manifest.version),
+        violations: Vec::new(),
+    }
+}
+
+/// The error of a version whose head does not fit the question.
+pub(super) fn wrong_head(version: &Version) -> ScoreError {
+    ScoreError::Model {
+        model: version.manifest.model.clone(),
+        version: version.manifest.version,
+        reason: format!("its task is {}", version.manifest.task),
+    }
+}

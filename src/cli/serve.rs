@@ -1,0 +1,82 @@
+//! `souk serve`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
+
+use super::{Failure, engines, thread_setup};
+use crate::{
+    config::{Environment, Settings, load},
+    server::{Server, log_to_stderr},
+};
+
+/// Read where no `--config` is given, if it is there.
+const DEFAULT_FILE: &str = "souk.toml";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  souk serve
+  souk serve --config /etc/souk/souk.toml
+  SOUK__SERVER__LISTEN=0.0.0.0:50051 SOUK__MODELS__ROOT=/models souk serve
+
+Every setting is a key of souk.toml and a variable SOUK__SECTION__KEY; the variable wins.
+SIGTERM or Ctrl-C drains: what was accepted is answered. A second one stops at once.")]
+pub(super) struct Serve {
+    /// Settings, in TOML [default: souk.toml, where it is there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let usual = Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists());
+        let file = self.config.or(usual);
+        let settings = load(file.as_deref(), &Environment::of_process()).map_err(|error| Failure::Usage(error.into()))?;
+        log_to_stderr(&settings.telemetry).map_err(|error| Failure::Usage(error.into()))?;
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(settings.runtime.io_threads.resolve().get())
+            .enable_all()
+            .build()
+            .context("the threads for sockets did not start")?;
+        let served = runtime.block_on(serve(settings));
+        // Whatever is still open was given up on.
+        runtime.shutdown_background();
+        Ok(served?)
+    }
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("can't listen to SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("can't listen to SIGINT")?;
+    let mut told = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (engines, setup) = (engines(settings.batch.max_rows), thread_setup(settings.runtime.intra_op_threads));
+    let server = Server::bind(settings).await?;
+    let served = server.run(engines, setup, async {
+        // The sender is dropped only with this future.
+        let _ = stopped.await;
+    });
+    tokio::pin!(served);
+    tokio::select! {
+        ended = &mut served => return Ok(ended?),
+        () = told() => {}
+    }
+    let _ = stop.send(());
+    tokio::select! {
+        ended = served => Ok(ended?),
+        () = told() => {
+            warn!("told to stop a second time");
+            anyhow::bail!("stopped before all accepted work was answered")
+        }
+    }
+}

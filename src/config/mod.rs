@@ -1,0 +1,183 @@
+//! What an operator can set: plain data with defaults that work.
+//!
+//! Defaults ← `souk.toml` ← environment (`SOUK__SERVER__LISTEN`); see
+//! [`load`]. `deploy/souk.reference.toml` lists every key with its default.
+
+mod load;
+mod units;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Environment, Problem, load};
+pub use units::Count;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Listeners and limits of the server.
+    pub server: ServerConfig,
+    /// Where the models are.
+    pub models: ModelsConfig,
+    /// How much may run together, and how much may wait.
+    pub batch: BatchConfig,
+    /// Threads and device.
+    pub runtime: RuntimeConfig,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+}
+
+/// Listeners and limits of the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Where the domain services, health and reflection listen.
+    pub listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/models` listen, for probes and people.
+    pub http_listen: SocketAddr,
+    /// Largest message that is read. A larger one is refused with `RESOURCE_EXHAUSTED`.
+    pub max_message_bytes: ByteSize,
+    /// Most rows in one request or message of a stream.
+    pub max_rows_per_request: NonZeroUsize,
+    /// How long accepted work may take after a SIGTERM.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+/// Where the models are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsConfig {
+    /// Folder of `<model>/<version>/` folders.
+    pub root: PathBuf,
+}
+
+/// How much may run together, and how much may wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchConfig {
+    /// Most rows in one forward pass, also where a version's manifest allows
+    /// more. A larger request is split.
+    pub max_rows: NonZeroUsize,
+    /// Most rows that wait or run at the same time, over all versions. What is
+    /// over it is refused with `RESOURCE_EXHAUSTED`; messages of streams wait.
+    pub queue_rows: NonZeroUsize,
+}
+
+/// Threads and device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuntimeConfig {
+    /// Threads that read and write sockets; `auto`: one per core.
+    pub io_threads: Count,
+    /// Threads that run forward passes; `auto`: one per core.
+    pub runners: Count,
+    /// Threads that libtorch uses within one forward pass.
+    pub intra_op_threads: NonZeroUsize,
+    /// Where models run.
+    pub device: Device,
+}
+
+/// Where models run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// On the processor.
+    Cpu,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// What is logged, e.g. `info` or `souk=debug,warn` (`tracing`'s directives).
+    pub log: String,
+    /// For people or for machines.
+    pub log_format: LogFormat,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 50051).into(),
+            http_listen: (Ipv4Addr::LOCALHOST, 9464).into(),
+            max_message_bytes: ByteSize::mib(8),
+            max_rows_per_request: at_least_one(1024),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self { root: "models".into() }
+    }
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self { max_rows: at_least_one(256), queue_rows: at_least_one(16384) }
+    }
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self {
+            io_threads: Count::Auto,
+            runners: Count::Auto,
+            intra_op_threads: NonZeroUsize::MIN,
+            device: Device::Cpu,
+        }
+    }
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { log: "info".into(), log_format: LogFormat::Text }
+    }
+}
+
+fn at_least_one(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
+}
+
+impl Settings {
+    /// What no single value shows: values that don't fit together.
+    fn contradictions(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.server.max_rows_per_request > self.batch.queue_rows {
+            problems.push(Problem {
+                key: "server.max_rows_per_request".into(),
+                message: format!(
+                    "{} is more than batch.queue_rows = {}, so that the largest request could never be queued",
+                    self.server.max_rows_per_request, self.batch.queue_rows
+                ),
+            });
+        }
+        if self.server.listen == self.server.http_listen && self.server.listen.port() != 0 {
+            problems.push(Problem {
+                key: "server.http_listen".into(),
+                message: format!("{} is server.listen too", self.server.http_listen),
+            });
+        }
+        problems
+    }
+}

@@ -1,0 +1,65 @@
+//! Why a request was not scored, in words that callers can act on.
+//!
+//! Deliberately knows no gRPC: `api::status` chooses the codes. Faults of single
+//! rows are not errors here; they travel in the reply.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a whole request was not scored.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ScoreError {
+    /// The request can't be right for any version.
+    #[error("{field}: {description}")]
+    BadField {
+        /// The path from the request on.
+        field: String,
+        /// What was found and what was wanted.
+        description: String,
+    },
+    /// The request names a model, version or label that isn't there.
+    #[error("no {wanted} of model {model}; there is: {available}")]
+    NotFound {
+        /// The model's name.
+        model: String,
+        /// What the request asked for, e.g. `version 7` or `label "canary"`.
+        wanted: String,
+        /// What it could have asked for.
+        available: String,
+    },
+    /// No version of the model is live: the server is starting, or all failed.
+    #[error("no version of model {model} is live: {reason}")]
+    NoLiveVersion {
+        /// The model's name.
+        model: String,
+        /// Why, as far as is known.
+        reason: String,
+    },
+    /// The server was told to stop.
+    #[error("the server is draining; ask another one")]
+    Draining,
+    /// The rows don't fit into the queue.
+    #[error("the queue is full: {rows} more rows would exceed its {limit}")]
+    Overloaded {
+        /// Rows of this request.
+        rows: usize,
+        /// Rows that may wait or run at the same time.
+        limit: usize,
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// The deadline passed before the rows ran; they were not run.
+    #[error("the deadline passed before the rows ran")]
+    DeadlinePassed,
+    /// The model raised, or answered in a wrong shape.
+    #[error("model {model} version {version} failed: {reason}")]
+    Model {
+        /// The model's name.
+        model: String,
+        /// The version's number.
+        version: u64,
+        /// What it said, without a stack trace.
+        reason: String,
+    },
+}

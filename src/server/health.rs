@@ -1,0 +1,110 @@
+//! `grpc.health.v1.Health`, kept true by the registry.
+//!
+//! A domain service is SERVING while its model has a live version. The server as
+//! a whole (`""`) and the services without a model are SERVING once every model
+//! was prepared and at least one is live: one broken model must not take the
+//! other from its users.
+
+use std::sync::Arc;
+
+use tokio_util::task::AbortOnDropHandle;
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::{Health as HealthRpc, HealthServer},
+    server::{HealthReporter, HealthService},
+};
+use tracing::info;
+
+use crate::{
+    api::{Drain, SERVICES},
+    manifest::Task,
+    registry::{Models, Registry},
+};
+
+/// Services that are not about one model.
+const OTHERS: [&str; 4] = [
+    "",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+/// The statuses, and the task that keeps them true.
+pub(super) struct Health {
+    reporter: HealthReporter,
+    _follow: AbortOnDropHandle<()>,
+}
+
+/// Starts with NOT_SERVING for all.
+pub(super) async fn health(registry: &Arc<Registry>, drain: &Drain) -> (Health, HealthServer<impl HealthRpc>) {
+    let reporter = HealthReporter::new();
+    // tonic-health begins with SERVING for "".
+    report(&reporter, |_service| false).await;
+    let service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
+    let follow = tokio::spawn(follow(Arc::clone(registry), reporter.clone(), drain.clone()));
+    (Health { reporter, _follow: AbortOnDropHandle::new(follow) }, service)
+}
+
+impl Health {
+    /// NOT_SERVING for all; the drain has begun or is about to.
+    pub(super) async fn not_serving(&self) {
+        self._follow.abort();
+        report(&self.reporter, |_service| false).await;
+    }
+
+    /// Ends all `Watch` streams, which would otherwise hold their connections.
+    pub(super) async fn forget(&self) {
+        let mut reporter = self.reporter.clone();
+        for service in names() {
+            reporter.clear_service_status(service).await;
+        }
+    }
+}
+
+async fn follow(registry: Arc<Registry>, reporter: HealthReporter, drain: Drain) {
+    let mut changes = registry.changes();
+    let mut was_ready = false;
+    loop {
+        if drain.has_begun() {
+            return;
+        }
+        let models = registry.models();
+        report(&reporter, |service| serves(&models, service)).await;
+        let ready = is_ready(&models);
+        if ready && !was_ready {
+            info!("SERVING");
+        }
+        was_ready = ready;
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether the server as a whole is ready.
+pub(super) fn is_ready(models: &Models) -> bool {
+    let prepared = models.values().all(|model| !model.preparing);
+    prepared && SERVICES.iter().any(|(_, task)| is_live(models, *task))
+}
+
+fn is_live(models: &Models, task: Task) -> bool {
+    models.get(task.as_str()).is_some_and(|model| model.live.is_some())
+}
+
+fn serves(models: &Models, service: &str) -> bool {
+    match SERVICES.iter().find(|(name, _)| *name == service) {
+        Some((_, task)) => is_live(models, *task),
+        None => is_ready(models),
+    }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    OTHERS.into_iter().chain(SERVICES.iter().map(|(name, _)| *name))
+}
+
+async fn report(reporter: &HealthReporter, serves: impl Fn(&str) -> bool) {
+    for service in names() {
+        let status = if serves(service) { ServingStatus::Serving } else { ServingStatus::NotServing };
+        reporter.set_service_status(service, status).await;
+    }
+}

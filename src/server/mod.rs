@@ -1,0 +1,267 @@
+//! Puts the rooms together, listens, and stops by draining.
+//!
+//! Order of a start: ports, threads, listeners (NOT_SERVING), models, SERVING.
+//! Order of a stop: NOT_SERVING, refuse what is new, answer what was accepted,
+//! close.
+
+mod health;
+mod http;
+mod telemetry;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    codec::CompressionEncoding,
+    service::Routes,
+    transport::server::{Server as Transport, TcpIncoming},
+};
+use tower::util::MapResponseLayer;
+use tracing::{error, info, warn};
+
+use crate::{
+    api::{
+        Drain, GmvEndpoint, GrpcTimeoutLayer, JsonError, JsonForms, PortraitEndpoint, Scoring, oversize_is_exhausted,
+        proto::{
+            DESCRIPTORS,
+            v1::{
+                merchant_gmv_service_server::MerchantGmvServiceServer,
+                user_portrait_service_server::UserPortraitServiceServer,
+            },
+        },
+        today_utc,
+    },
+    config::Settings,
+    model::Engines,
+    registry::{Preparation, Registry, ScanError, scan},
+    stack::{RunnerError, Runners, ThreadSetup, assemble},
+};
+
+pub use telemetry::{TelemetryError, log_to_stderr};
+
+/// How long connections may take to close once all work is done: long enough
+/// for a client to read its last reply, short enough not to be noticed.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Why a server did not start or did not stop well.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// A port can't be had.
+    #[error("{key} = {address}: can't listen: {source}")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The models' folder can't be read.
+    #[error("models.root = {root:?}: {source}")]
+    Models {
+        /// The setting's value.
+        root: PathBuf,
+        /// What is wrong.
+        source: ScanError,
+    },
+    /// A thread can't be had.
+    #[error(transparent)]
+    Runners(#[from] RunnerError),
+    /// The system refused a thread for loading models.
+    #[error("the thread that prepares models did not start: {0}")]
+    Preparation(io::Error),
+    /// The program's descriptors are broken.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// Reflection refused the program's descriptors.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport broke.
+    #[error("the gRPC transport: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// Accepted work was still open when the time was up.
+    #[error("{open} accepted requests or streams were not answered within server.drain_timeout = {after:?}")]
+    NotDrained {
+        /// How many.
+        open: usize,
+        /// The setting.
+        after: Duration,
+    },
+}
+
+/// A server that holds its ports and does not serve yet.
+pub struct Server {
+    settings: Settings,
+    data: TcpListener,
+    http: TcpListener,
+    registry: Arc<Registry>,
+    drain: Drain,
+}
+
+impl Server {
+    /// Opens the ports.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Listen`] names the port that can't be had.
+    pub async fn bind(settings: Settings) -> Result<Self, ServerError> {
+        let data = listen("server.listen", settings.server.listen).await?;
+        let http = listen("server.http_listen", settings.server.http_listen).await?;
+        Ok(Self { settings, data, http, registry: Arc::default(), drain: Drain::default() })
+    }
+
+    /// Serves until `stop` resolves, then drains.
+    ///
+    /// # Errors
+    ///
+    /// See [`ServerError`]; nothing was served where it fails before the first request.
+    pub async fn run(
+        self,
+        engines: Arc<dyn Engines>,
+        setup: ThreadSetup,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServerError> {
+        let runners = Runners::start(self.settings.runtime.runners.resolve(), &setup)?;
+        self.announce(engines.release());
+        let (health, health_service) = health::health(&self.registry, &self.drain).await;
+        let close = CancellationToken::new();
+        let http = http::serve(self.http, Arc::clone(&self.registry), self.drain.clone(), close.clone());
+        let routes = routes(&self.settings, &self.registry, &self.drain, runners.clone())?.add_service(health_service);
+        let mut transport = transport(self.data, routes, close.clone());
+
+        prepare(&self.settings, &self.registry, engines, runners)?;
+        tokio::select! {
+            () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
+            ended = &mut transport => return joined(ended),
+        }
+        let drained = drain(&self.settings, &self.drain, &health).await;
+        close.cancel();
+        health.forget().await;
+        if timeout(CLOSING, async { tokio::join!(transport, http) }).await.is_err() {
+            info!("some clients keep idle connections open; closing them");
+        }
+        drained
+    }
+
+    fn announce(&self, release: &str) {
+        let Settings { runtime, models, .. } = &self.settings;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            libtorch = release,
+            device = ?runtime.device,
+            io_threads = runtime.io_threads.resolve(),
+            runners = runtime.runners.resolve(),
+            intra_op_threads = runtime.intra_op_threads,
+            "souk starts"
+        );
+        info!(
+            grpc = self.data.local_addr().map(tracing::field::display).ok(),
+            http = self.http.local_addr().map(tracing::field::display).ok(),
+            models = %models.root.display(),
+            "listening; NOT_SERVING until the models are live"
+        );
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| ServerError::Listen { key, address, source })
+}
+
+/// All services of the data port but health.
+fn routes(settings: &Settings, registry: &Arc<Registry>, drain: &Drain, runners: Runners) -> Result<Routes, ServerError> {
+    let scoring = Scoring {
+        registry: Arc::clone(registry),
+        stack: assemble(settings.batch.queue_rows, runners),
+        max_rows: settings.server.max_rows_per_request,
+        drain: drain.clone(),
+        today: today_utc,
+    };
+    let most = usize::try_from(settings.server.max_message_bytes.as_u64()).unwrap_or(usize::MAX);
+    let gmv = MerchantGmvServiceServer::new(GmvEndpoint::new(scoring.clone()))
+        .max_decoding_message_size(most)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let portraits = UserPortraitServiceServer::new(PortraitEndpoint::new(scoring))
+        .max_decoding_message_size(most)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(Routes::new(gmv)
+        .add_service(portraits)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}
+
+fn transport(
+    listener: TcpListener,
+    routes: Routes,
+    close: CancellationToken,
+) -> JoinHandle<Result<(), tonic::transport::Error>> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let served = Transport::builder()
+        .layer(MapResponseLayer::new(oversize_is_exhausted))
+        .layer(GrpcTimeoutLayer)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, async move { close.cancelled().await });
+    tokio::spawn(served)
+}
+
+/// Starts preparing the models, on a thread of its own.
+fn prepare(
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    engines: Arc<dyn Engines>,
+    runners: Runners,
+) -> Result<(), ServerError> {
+    let root = &settings.models.root;
+    let folders = scan(root).map_err(|source| ServerError::Models { root: root.clone(), source })?;
+    if folders.is_empty() {
+        warn!(root = %root.display(), "there is no model below models.root");
+    }
+    let preparation = Preparation { rows: Arc::new(JsonForms::new()?), engines, runners };
+    let registry = Arc::clone(registry);
+    let begun = Instant::now();
+    std::thread::Builder::new()
+        .name("prepare".into())
+        .spawn(move || {
+            preparation.run(&registry, &folders);
+            info!(took_ms = begun.elapsed().as_millis(), "all models are prepared");
+        })
+        .map(drop)
+        .map_err(ServerError::Preparation)
+}
+
+async fn drain(settings: &Settings, drain: &Drain, health: &health::Health) -> Result<(), ServerError> {
+    // First, so that nobody is sent here whom the next line would refuse.
+    health.not_serving().await;
+    drain.begin();
+    let after = settings.server.drain_timeout;
+    if timeout(after, drain.answered()).await.is_ok() {
+        info!("all accepted work was answered");
+        return Ok(());
+    }
+    let open = drain.open();
+    error!(open, "the drain took too long; giving up");
+    Err(ServerError::NotDrained { open, after })
+}
+
+fn joined(
+    ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>,
+) -> Result<(), ServerError> {
+    match ended {
+        Ok(served) => Ok(served?),
+        Err(panicked) => Err(ServerError::Preparation(io::Error::other(panicked))),
+    }
+}

@@ -1,0 +1,75 @@
+//! From a request's rows to a model's outputs: refuse what can't be in time,
+//! bound what waits, run the rest on threads of its own.
+//!
+//! Architecture invariant: nothing here knows protobuf, tonic or an engine; a
+//! model is whatever implements [`Forward`].
+
+mod admit;
+mod deadline;
+mod runners;
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration, time::Instant};
+
+use futures::future::BoxFuture;
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
+
+use crate::{
+    error::ScoreError,
+    rows::{Forward, Rows},
+};
+
+pub use admit::{Admit, AdmitLayer};
+pub use deadline::{DeadlineLayer, RefuseLate};
+pub use runners::{RunnerError, Runners, ThreadSetup};
+
+/// Rows to score by one version.
+#[derive(Clone)]
+pub struct Job {
+    /// The version, resolved once for the whole request.
+    pub model: Arc<dyn Forward>,
+    /// The encoded rows.
+    pub rows: Rows,
+    /// When the caller stops waiting. Rows that did not begin by then never run.
+    pub deadline: Option<Instant>,
+    /// How patient the caller is.
+    pub lane: Lane,
+}
+
+/// How patient a caller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Somebody waits: refused at once where the queue is full.
+    Interactive,
+    /// A stream: waits for a place, which holds the stream back.
+    Bulk,
+}
+
+/// Outputs, and where the time went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// As many rows as the job had, in the same order.
+    pub outputs: Rows,
+    /// From the call of the stack until the first row ran.
+    pub queue: Duration,
+    /// The forward passes, added up.
+    pub compute: Duration,
+    /// Rows in the largest forward pass.
+    pub batch_rows: usize,
+}
+
+/// The assembled stack. Clones share queue and runners.
+pub type Stack = BoxCloneSyncService<Job, Scored, ScoreError>;
+
+type ScoredFuture = BoxFuture<'static, Result<Scored, ScoreError>>;
+
+/// The stack, from the outside in.
+pub fn assemble(queue_rows: NonZeroUsize, runners: Runners) -> Stack {
+    let stack = ServiceBuilder::new()
+        // First, so that what is late already takes no place in the queue.
+        .layer(DeadlineLayer)
+        // Next to the runners and below the deadline: a row counts from here
+        // until it was answered, whether it waits or runs.
+        .layer(AdmitLayer::new(queue_rows))
+        .service(runners);
+    BoxCloneSyncService::new(stack)
+}
