@@ -121,3 +121,112 @@ fn read_embedding(source: &Source, outputs: &Rows, row: usize) -> Result<Vec<f32
         false => Err(HeadError::NotFinite { what: "the embedding".to_owned() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::heads::Head;
+    use crate::manifest::fixture;
+    use crate::rows::{Column, Values};
+
+    /// Two implementations of `exp`, in 64 bits.
+    const RELATIVE: f64 = 1e-12;
+
+    #[derive(Deserialize)]
+    struct Reference {
+        logits: Vec<f32>,
+        kind: String,
+        scale: f64,
+        bias: Vec<f64>,
+        probabilities: Vec<f64>,
+    }
+
+    fn head() -> PortraitHead {
+        head_of(&fixture::portrait())
+    }
+
+    fn head_of(manifest: &serde_json::Value) -> PortraitHead {
+        let Head::Portrait(head) = Head::new(&fixture::parsed(manifest).unwrap()) else { panic!("no portraits") };
+        head
+    }
+
+    fn outputs(columns: &[&[f32]]) -> Rows {
+        let column = |values: &&[f32]| Column { width: values.len(), values: Values::F32(values.to_vec()) };
+        Rows::new(1, columns.iter().map(column).collect()).unwrap()
+    }
+
+    #[test]
+    fn probabilities_are_those_of_training() {
+        let file: serde_json::Value = serde_json::from_str(include_str!("../../tests/fixtures/heads.json")).unwrap();
+        let references: Vec<Reference> = serde_json::from_value(file["portrait"].clone()).unwrap();
+        assert!(references.len() >= 6, "the fixture is cut short");
+        for Reference { logits, kind, scale, bias, probabilities } in references {
+            let labels: Vec<_> = (0..logits.len()).map(|label| label.to_string()).collect();
+            let mut manifest = fixture::portrait();
+            manifest["outputs"] = json!([{"name": "tags", "dtype": "float32", "shape": [logits.len()]}]);
+            manifest["head"]["groups"] = json!([{"name": "tags", "kind": kind, "output": "tags", "labels": labels,
+                "calibration": {"scale": scale, "bias": bias}}]);
+            let head = head_of(&manifest);
+            let portrait = head.portrait(&outputs(&[&logits]), 0).unwrap();
+            for ((_, found), wanted) in portrait.groups[0].tags.iter().zip(probabilities) {
+                assert!((found - wanted).abs() <= RELATIVE * wanted, "found {found}, wanted {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn groups_and_tags_keep_the_manifests_order() {
+        let head = head();
+        let portrait = head.portrait(&outputs(&[&[2.0, 0.0], &[0.0, 0.0, 0.0], &[1.0, 2.0, 3.0, 4.0]]), 0).unwrap();
+        assert_eq!(portrait.embedding, [1.0, 2.0, 3.0, 4.0]);
+        let half = 0.5; // 2 · 0.5 + 0 equals 0 · 0.5 + 1.
+        assert_eq!(
+            portrait.groups,
+            [
+                Group { name: "age", exclusive: true, tags: vec![("18-34", half), ("35+", half)] },
+                Group {
+                    name: "departments",
+                    exclusive: false,
+                    tags: vec![("FOOD", half), ("DRUG", half), ("MEAT", half)]
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_finite_is_named() {
+        let said = |columns: &[&[f32]]| head().portrait(&outputs(columns), 0).unwrap_err().to_string();
+        let (age, departments, embedding) = ([0.0; 2], [0.0; 3], [0.0; 4]);
+        assert_eq!(said(&[&[f32::NAN, 0.0], &departments, &embedding]), "a logit of `age` is not finite");
+        assert_eq!(said(&[&age, &[0.0, f32::INFINITY, 0.0], &embedding]), "a logit of `departments` is not finite");
+        assert_eq!(said(&[&age, &departments, &[0.0, 0.0, 0.0, f32::NAN]]), "the embedding is not finite");
+    }
+
+    #[test]
+    fn outputs_of_another_shape_are_named() {
+        let said = |columns: &[&[f32]]| head().portrait(&outputs(columns), 0).unwrap_err().to_string();
+        assert_eq!(said(&[&[0.0; 3]]), "output `age` holds 3 floats for this row, wanted 2");
+        assert_eq!(said(&[&[0.0; 2]]), "output `departments` holds 0 floats for this row, wanted 3");
+    }
+
+    proptest! {
+        #[test]
+        fn exclusive_tags_sum_to_one(logits in prop::array::uniform2(prop::num::f32::NORMAL)) {
+            let head = head();
+            let portrait = head.portrait(&outputs(&[&logits, &[0.0; 3], &[0.0; 4]]), 0).unwrap();
+            let sum: f64 = portrait.groups[0].tags.iter().map(|(_, probability)| probability).sum();
+            prop_assert!((sum - 1.0).abs() < 1e-12, "{sum}");
+        }
+
+        #[test]
+        fn every_probability_lies_between_zero_and_one(logits in prop::array::uniform3(prop::num::f32::NORMAL)) {
+            let head = head();
+            let portrait = head.portrait(&outputs(&[&[0.0; 2], &logits, &[0.0; 4]]), 0).unwrap();
+            prop_assert!(portrait.groups[1].tags.iter().all(|(_, probability)| (0.0..=1.0).contains(probability)));
+        }
+    }
+}
