@@ -90,8 +90,20 @@ $(CARGO_DENY):
 
 ## Train
 
+LAYOUTS := target/layouts
+PYTHON_TRAIN := PYTHONPATH=$(TRAINING) .venv-train/bin/python -m souk_training
+# Versions never change: a training run adds the next number.
+next = models/$(1)/$$(( $$(ls models/$(1) 2>/dev/null | grep -xE '[0-9]+' | sort -n | tail -n1) + 1 ))
+
 .PHONY: train
-train: ## Train both models anew from the folder SOUK_DATA (hours less than one; takes its own Python environment)
-	@test -n "$${SOUK_DATA:-}" || { echo "SOUK_DATA must name the folder with the data sets; see $(TRAINING)/README.md" >&2; exit 1; }
+train: $(LAYOUTS)/koubei/dataset.json $(LAYOUTS)/complete-journey/dataset.json ## Train the next version of both models from SOUK_DATA=folder
+	$(PYTHON_TRAIN) train merchant-gmv --layout $(LAYOUTS)/koubei --out $(call next,merchant_gmv)
+	$(PYTHON_TRAIN) train user-portrait --layout $(LAYOUTS)/complete-journey --out $(call next,user_portrait)
+
+$(LAYOUTS)/%/dataset.json: $(TRAINING)/souk_training/layout.py | venv-train
+	$(PYTHON_TRAIN) adapt $* --data $(SOUK_DATA)/$(subst -,_,$*) --out $(@D)
+
+.PHONY: venv-train
+venv-train:
+	@test -d "$${SOUK_DATA:-}" || { echo "SOUK_DATA must name the folder with the data sets: see $(TRAINING)/README.md" >&2; exit 1; }
 	@deploy/setup/venv.sh .venv-train $(TRAINING)/requirements-train.txt
-	@echo "not wired yet" >&2; exit 1
