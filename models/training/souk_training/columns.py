@@ -54,7 +54,7 @@ def check_extra(manifest: dict, rows: list[dict]) -> None:
     typed = schema.FIELDS_OF_TASK[manifest["task"]]
     on_trial = {f["name"] for f in manifest["features"] if f["name"] not in typed and f["kind"] != schema.CALENDAR}
     for index, row in enumerate(rows):
-        for name in row.get("features", {}).get("extra", {}):
+        for name in (row.get("features") or {}).get("extra") or {}:
             if name not in on_trial:
                 raise RowRefused(index, f"features.extra[{name!r}]", "the manifest knows no such feature on trial")
 
@@ -78,17 +78,20 @@ def _raw(name: str, kind: str, rows: list[dict], task: str) -> list:
     if name in schema.FIELDS_OF_TASK[task]:
         found = [feature.get(name) for feature in features]
     else:
-        found = [_extra(feature.get("extra", {}).get(name), kind) for feature in features]
+        found = [_extra(index, name, (f.get("extra") or {}).get(name), kind) for index, f in enumerate(features)]
     if kind == schema.NUMBER:
         return found
     return [value if value else None for value in found]
 
 
-def _extra(value: dict | None, kind: str):
-    """The content of a `FeatureValue`; None where nothing of this kind is set."""
+def _extra(row: int, name: str, value: dict | None, kind: str):
+    """The content of a `FeatureValue`; None where nothing is set."""
     if not value:
         return None
-    content = value.get(schema.EXTRA_KEY[kind])
+    wanted = schema.EXTRA_KEY[kind]
+    if set(value) != {wanted}:
+        raise RowRefused(row, f"features.extra[{name!r}]", f"found {sorted(value)}, wanted {wanted}")
+    content = value[wanted]
     return content.get("values") if isinstance(content, dict) else content
 
 

@@ -15,6 +15,8 @@ import pandas as pd
 from souk_training.layout import DatasetInfo, write_layout
 
 PAYMENTS_FILE, SHOPS_FILE = "daily_payments.csv", "shops.csv"
+# Only the empty cell is missing.
+_BLANKS = {"keep_default_na": False, "na_values": [""]}
 # Published column -> name in the layout. `city_level` was added by the uploader and is left out.
 COLUMNS = {
     "city": "city",
@@ -48,13 +50,13 @@ def adapt(data: Path, out: Path) -> None:
 def read_shops(path: Path) -> pd.DataFrame:
     """entity_id and the attributes of COLUMNS; blanks stay blank."""
     text = {"id": str, "city": str, "loc": str, "cate_1": str, "cate_2": str, "cate_3": str}
-    shops = pd.read_csv(path, dtype=text).rename(columns={"id": "entity_id", **COLUMNS})
+    shops = pd.read_csv(path, dtype=text, **_BLANKS).rename(columns={"id": "entity_id", **COLUMNS})
     return shops[["entity_id", *COLUMNS.values()]].assign(country="CN")
 
 
 def read_daily(path: Path, shops: pd.DataFrame) -> pd.DataFrame:
     """entity_id, day (ISO text), gmv, orders; one line per non-blank cell, by shop and day."""
-    wide = pd.read_csv(path, dtype={"shop_id": str}).rename(columns={"shop_id": "entity_id"})
+    wide = pd.read_csv(path, dtype={"shop_id": str}, **_BLANKS).rename(columns={"shop_id": "entity_id"})
     daily = wide.melt("entity_id", var_name="day", value_name="orders").dropna(subset=["orders"])
     basket = shops.set_index("entity_id")["average_basket"]
     daily["gmv"] = daily["orders"] * daily["entity_id"].map(basket)

@@ -20,16 +20,22 @@ from souk_training.manifest import read_manifest
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `train merchant-gmv`."""
     parser.add_argument("--layout", type=Path, required=True, help="folder that `adapt` wrote")
-    parser.add_argument("--out", type=Path, required=True, help="version folder, e.g. models/merchant_gmv/1")
+    parser.add_argument("--out", type=Path, help="version folder, e.g. models/merchant_gmv/1")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--cross-validate", action="store_true", help="only score the settings, write nothing")
 
 
 def train(args: argparse.Namespace) -> None:
-    """Trains, evaluates and writes the version folder."""
+    """Trains, evaluates and writes the version folder, or only cross-validates the settings."""
+    if not args.out and not args.cross_validate:
+        raise ValueError("wanted --out, the version folder to write, or --cross-validate")
     # Needs torch and lightgbm, which writing rows does not.
-    from souk_training.gmv.version import train_version
+    from souk_training.gmv.version import score_settings, train_version
 
-    train_version(Layout(args.layout), args.out, args.seed)
+    if args.cross_validate:
+        score_settings(Layout(args.layout), args.seed)
+    else:
+        train_version(Layout(args.layout), args.out, args.seed)
 
 
 def add_rows_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,11 +14,11 @@ from souk_training.gmv import HORIZON_DAYS
 from souk_training.gmv.dataset import Part, Split
 from souk_training.gmv.features import IDS
 from souk_training.gmv.network import RecentLevel
-from souk_training.gmv.objective import target
+from souk_training.gmv.objective import HUBER_DELTA, target
 
 CATEGORIES = ("category_l1", "category_l2", "category_l3")
 _PARAMETERS = {
-    "objective": "huber", "alpha": 0.25, "learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 100,
+    "objective": "huber", "alpha": HUBER_DELTA, "learning_rate": 0.05, "num_leaves": 31, "min_data_in_leaf": 100,
     "feature_fraction": 0.7, "bagging_fraction": 0.8, "bagging_freq": 1, "num_threads": 1, "verbose": -1,
     "deterministic": True,
 }  # fmt: skip

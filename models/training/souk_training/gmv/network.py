@@ -90,8 +90,6 @@ class GmvNetwork(nn.Module):
         self.recent_level = RecentLevel()
         n_numbers = n_dense + self.recent_level.n_features
         self.deepfm = DeepFM(cardinalities, n_numbers, N_OUTPUTS, 8, hidden, members, dropout)
-        # Set after training, on the validation origin.
-        self.register_buffer("sigma_scale", torch.ones(()))
         with torch.no_grad():
             # Near the level, active, and a log error of about 0.2.
             self.deepfm.last.weight *= 0.1
@@ -110,4 +108,4 @@ class GmvNetwork(nn.Module):
     def forward(self, ids: Tensor, dense: Tensor, daily_gmv: Tensor, daily_orders: Tensor) -> Tensor:
         outputs, log_level = self.members(ids, dense, daily_gmv, daily_orders)
         logit, delta, sigma = outputs.mean(0).unbind(1)
-        return torch.stack([logit, log_level.squeeze(1) + delta, sigma * self.sigma_scale], 1)
+        return torch.stack([logit, log_level.squeeze(1) + delta, sigma], 1)

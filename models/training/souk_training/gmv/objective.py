@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, huber_loss
 # Log ratios to the recent level beyond this (a factor of 2.7) are closures and openings. They count as
 # this much, so that a few of them cannot pull the forecasts of all.
 LARGEST_TARGET = 1.0
-HUBER_DELTA = 0.25
+HUBER_DELTA = 0.1
 # Quantile of the standard normal at 90 %: the interval that sigma is trained on.
 Z_90 = 1.2815515655446004
 ACTIVE_WEIGHT, SIGMA_WEIGHT, SHOCK_WEIGHT = 0.3, 0.3, 0.001
@@ -73,16 +72,3 @@ def _interval_loss(residual: Tensor, sigma: Tensor) -> Tensor:
 
 def _pinball(difference: Tensor, probability: float) -> Tensor:
     return torch.maximum(probability * difference, (probability - 1) * difference)
-
-
-def interval_scale(outputs: Tensor, gmv: Tensor, coverage: float = 0.8) -> float:
-    """By what to multiply sigma so that `coverage` of the active outcomes lie within the central interval.
-
-    `outputs` is `ziln` `[n, 3]`, `gmv` `[n]`.
-    """
-    active = gmv > 0
-    score = (torch.log(gmv[active]) - outputs[active, 1]).abs() / outputs[active, 2]
-    scale = torch.quantile(score, coverage).item() / Z_90
-    if not math.isfinite(scale):
-        raise ValueError(f"the interval cannot be scaled by {scale}")
-    return scale

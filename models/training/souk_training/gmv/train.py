@@ -13,7 +13,7 @@ from souk_training.gmv.dataset import Part, Split
 from souk_training.gmv.features import IDS
 from souk_training.gmv.metrics import rmsle, wape
 from souk_training.gmv.network import GmvNetwork
-from souk_training.gmv.objective import Shocks, interval_scale, loss, target
+from souk_training.gmv.objective import Shocks, loss, target
 from souk_training.heads import expected_gmv
 
 _HOLIDAY_COLUMN = -1
@@ -22,7 +22,7 @@ _SHOCK_FIELD = IDS.index("category_l2")
 
 @dataclass(frozen=True)
 class Settings:
-    """Chosen on origins inside the training span (README.md), not on the test."""
+    """Chosen by `cross_validate`, on origins inside the training span, not on the test."""
 
     seed: int = 1
     members: int = 4
@@ -32,16 +32,20 @@ class Settings:
     weight_decay: float = 0.01
     batch_rows: int = 512
     epochs: int = 4
-    # Share of a batch's attributes that are hidden: the network must do without any of them, since a
-    # client may not send it, and may not lean on those that tell one shop from another.
-    hidden_attributes: float = 0.1
-    hidden_orders: float = 0.1
+    # Share of rows all of whose attributes are hidden, of rows each of whose attributes is hidden with
+    # probability 1/2, and of rows without orders: a client may leave out any of them, and the network may
+    # not lean on those that tell one shop from another.
+    bare_rows: float = 0.25
+    patchy_rows: float = 0.25
+    orderless_rows: float = 0.1
     # The weights that are kept are a moving average over about 1 / (1 - decay) steps.
     average_decay: float = 0.99
+    # False: the last epoch is kept, whatever the validation origin says.
+    stop_early: bool = True
 
 
 def train(split: Split, settings: Settings) -> GmvNetwork:
-    """The averaged network of the epoch that is best on the validation origin, its sigma scaled there."""
+    """The averaged network of the epoch with the lowest WAPE on the validation origin."""
     network = GmvNetwork(
         field_cardinalities(split.encoding["features"], list(IDS)),
         split.train.inputs[1].shape[1],
@@ -56,11 +60,8 @@ def train(split: Split, settings: Settings) -> GmvNetwork:
             run.epoch(progress)
             score, text = _validate(run.average, split.validation)
             progress.write(f"epoch {epoch + 1}: {text}")
-            if score < best_score:
+            if score < best_score or not settings.stop_early:
                 best, best_score = copy.deepcopy(run.average), score
-    with torch.no_grad():
-        best.eval()
-        best.sigma_scale.fill_(interval_scale(best(*split.validation.inputs), split.validation.gmv))
     return best
 
 
@@ -108,14 +109,21 @@ class _Run:
                 kept.lerp_(new, 1 - self.settings.average_decay)
 
     def _hide(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The inputs with some attributes missing. Series and holidays always come."""
+        """The inputs with some attributes missing. The series of GMV and the holidays always come."""
         ids, dense, gmv, orders = inputs
-        shown = self._mask(dense.shape, self.settings.hidden_attributes)
+        hidden = self._hidden_share(len(ids))
+        shown = self._mask(dense.shape, hidden)
         shown[:, _HOLIDAY_COLUMN] = True
-        ids = ids * self._mask(ids.shape, self.settings.hidden_attributes)
-        return [ids, dense * shown, gmv, orders * self._mask((len(orders), 1), self.settings.hidden_orders)]
+        orders = orders * self._mask((len(orders), 1), self.settings.orderless_rows)
+        return [ids * self._mask(ids.shape, hidden), dense * shown, gmv, orders]
 
-    def _mask(self, shape, hidden: float) -> torch.Tensor:
+    def _hidden_share(self, rows: int) -> torch.Tensor:
+        """Share of the attributes to hide in each row, `[rows, 1]`: 0, 1/2 or 1."""
+        bare, patchy = self.settings.bare_rows, self.settings.patchy_rows
+        draw = torch.rand(rows, 1, generator=self.generator)
+        return 1.0 * (draw < bare) + 0.5 * ((draw >= bare) & (draw < bare + patchy))
+
+    def _mask(self, shape, hidden) -> torch.Tensor:
         return torch.rand(shape, generator=self.generator) >= hidden
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from souk_training import export
 from souk_training.gmv import HORIZON_DAYS
+from souk_training.gmv.cross_validate import cross_validate
 from souk_training.gmv.dataset import Split, read_split
 from souk_training.gmv.evaluate import Scores, evaluate
 from souk_training.gmv.gmv_card import write_card
@@ -33,6 +34,13 @@ def train_version(layout: Layout, folder: Path, seed: int) -> Scores:
     for name in scores.errors:
         print(f"{name}: mean WAPE {scores.mean(name)[0]:.4f}, RMSLE {scores.mean(name)[1]:.4f}", file=sys.stderr)
     return scores
+
+
+def score_settings(layout: Layout, seed: int) -> None:
+    """Prints the cross-validated figures of the settings."""
+    export.deterministic(seed)
+    figures = cross_validate(read_split(read_panel(layout), layout.info.holidays), Settings(seed=seed))
+    print("wape {:.4f} rmsle {:.4f} coverage80 {:.3f}".format(*figures))
 
 
 def version_manifest(split: Split, version: int, currency: str) -> dict:
