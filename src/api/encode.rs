@@ -149,8 +149,8 @@ fn row_error(fault: RowFault, path: impl Fn(&str) -> String) -> RowError {
         .collect();
     let message = match violations.as_slice() {
         [] => "the row can't be encoded".to_owned(),
-        [only] => format!("{} {}", only.field, only.description),
-        [first, others @ ..] => format!("{} {} (and {} more)", first.field, first.description, others.len()),
+        [only] => format!("{}: {}", only.field, only.description),
+        [first, others @ ..] => format!("{}: {} (and {} more)", first.field, first.description, others.len()),
     };
     RowError { code: code as i32, message, violations }
 }

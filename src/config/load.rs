@@ -175,3 +175,102 @@ fn count(problems: usize) -> String {
 fn list(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("\n  {problem}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroUsize, time::Duration};
+
+    use super::*;
+    use crate::config::{Count, Device};
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment::new(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    fn file(text: &str) -> tempfile::TempPath {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap().into_temp_path();
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    fn keys(loaded: Result<Settings, ConfigError>) -> Vec<String> {
+        match loaded {
+            Err(ConfigError::Problems(problems)) => problems.into_iter().map(|problem| problem.key).collect(),
+            other => vec![format!("{other:?}")],
+        }
+    }
+
+    #[test]
+    fn nothing_given_means_the_defaults() {
+        assert_eq!(load(None, &Environment::default()).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn the_reference_file_holds_every_key_with_its_default() {
+        let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/souk.reference.toml");
+        assert_eq!(load(Some(&reference), &Environment::default()).unwrap(), Settings::default());
+        let given = given(Some(&reference), &Environment::default()).unwrap();
+        let defaults = leaves(&read(Config::builder().add_source(defaults().unwrap()), "").unwrap());
+        assert!(given.keys().eq(defaults.keys()), "{given:?} against {defaults:?}");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let file = file("[batch]\nmax_rows = 8\nqueue_rows = 4096\n");
+        let settings = load(Some(&file), &environment(&[("SOUK__BATCH__MAX_ROWS", "16")])).unwrap();
+        assert_eq!(settings.batch.max_rows.get(), 16);
+        assert_eq!(settings.batch.queue_rows.get(), 4096);
+    }
+
+    #[test]
+    fn values_are_read_with_their_units() {
+        let given = environment(&[
+            ("SOUK__SERVER__LISTEN", "0.0.0.0:6000"),
+            ("SOUK__SERVER__MAX_MESSAGE_BYTES", "1MiB"),
+            ("SOUK__SERVER__DRAIN_TIMEOUT", "1m 30s"),
+            ("SOUK__RUNTIME__RUNNERS", "3"),
+            ("SOUK__RUNTIME__IO_THREADS", "auto"),
+            ("SOUK__RUNTIME__DEVICE", "cpu"),
+        ]);
+        let settings = load(None, &given).unwrap();
+        assert_eq!(settings.server.listen.to_string(), "0.0.0.0:6000");
+        assert_eq!(settings.server.max_message_bytes.as_u64(), 1024 * 1024);
+        assert_eq!(settings.server.drain_timeout, Duration::from_secs(90));
+        assert_eq!(settings.runtime.runners, Count::Fixed(NonZeroUsize::new(3).unwrap()));
+        assert_eq!(settings.runtime.io_threads, Count::Auto);
+        assert_eq!(settings.runtime.device, Device::Cpu);
+    }
+
+    #[test]
+    fn all_problems_are_named_at_once() {
+        let file = file("[batch]\nmax_row = 8\nqueue_rows = 0\n[servers]\nlisten = 1\n");
+        let found = keys(load(Some(&file), &environment(&[("SOUK__SERVER__DRAIN_TIMEOUT", "soon")])));
+        assert_eq!(found, ["batch.max_row", "servers.listen", "batch.queue_rows", "server.drain_timeout"]);
+    }
+
+    #[test]
+    fn a_problem_names_key_value_place_and_what_was_meant() {
+        let file = file("[batch]\nmax_row = 8\n");
+        let said = load(Some(&file), &Environment::default()).unwrap_err().to_string();
+        assert!(said.contains("batch.max_row: = \"8\""), "{said}");
+        assert!(said.contains(&file.display().to_string()), "{said}");
+        assert!(said.contains("did you mean batch.max_rows?"), "{said}");
+    }
+
+    #[test]
+    fn values_that_do_not_fit_together_are_a_problem() {
+        let found = keys(load(None, &environment(&[("SOUK__BATCH__QUEUE_ROWS", "1000")])));
+        assert_eq!(found, ["server.max_rows_per_request"]);
+    }
+
+    #[test]
+    fn other_variables_are_left_alone() {
+        assert_eq!(load(None, &environment(&[("SOUK_DATA", "x"), ("PATH", "y")])).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let said = load(Some(Path::new("nowhere.toml")), &Environment::default()).unwrap_err().to_string();
+        assert!(said.contains("nowhere.toml"), "{said}");
+    }
+}

@@ -197,6 +197,8 @@ fn routes(settings: &Settings, registry: &Arc<Registry>, drain: &Drain, runners:
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // No service: so that clients by reflection can read the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     Ok(Routes::new(gmv)
         .add_service(portraits)
