@@ -20,7 +20,8 @@ class TagGroup:
 
     name: str
     labels: tuple[str, ...]
-    # The labels stand in an order, and neighbours are alike.
+    # Neighbouring labels are alike. Not so for children: a household with one child is no more like one with
+    # none than like one with three.
     ordinal: bool = False
     # Published class -> label, where they differ.
     merged: dict[str, str] = field(default_factory=dict)
@@ -44,7 +45,7 @@ DEMOGRAPHICS = (
         },
     ),
     TagGroup("household_composition", ("1 Adult No Kids", "1 Adult Kids", "2 Adults No Kids", "2 Adults Kids")),
-    TagGroup("children", ("0", "1", "2", "3+"), ordinal=True),
+    TagGroup("children", ("0", "1", "2", "3+")),
     TagGroup("marital_status", ("Married", "Unmarried")),
 )
 UNKNOWN = -1
