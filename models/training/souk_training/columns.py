@@ -5,7 +5,7 @@ Fills in defaults and refuses what the server refuses. Knows nothing of encoding
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def _event_column(column: str, index: int, row: dict) -> list | None:
 
 def _days_before_end(index: int, events: list[dict], as_of: str) -> list[float]:
     """Days from each event to midnight UTC after `as_of`."""
-    end = datetime.combine(date.fromisoformat(as_of), datetime.min.time(), timezone.utc) + timedelta(days=1)
+    end = datetime.combine(date.fromisoformat(as_of), datetime.min.time(), UTC) + timedelta(days=1)
     days = []
     for place, event in enumerate(events):
         if "time" not in event:

@@ -29,6 +29,15 @@ def torch_version() -> str:
     return version
 
 
+def new_version(folder: Path) -> int:
+    """The number of a version folder that does not hold one yet: versions never change."""
+    if not folder.name.isdecimal() or int(folder.name) < 1:
+        raise ValueError(f"{folder}: wanted a folder whose name is the version's number, from 1")
+    if (folder / MANIFEST_FILE).exists():
+        raise ValueError(f"{folder} holds a version, and versions never change: take the next number")
+    return int(folder.name)
+
+
 def deterministic(seed: int, threads: int = 1) -> None:
     """The same seed gives the same weights: fixed threads, deterministic kernels."""
     torch.manual_seed(seed)

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from souk_training import schema
@@ -58,7 +58,7 @@ def build_manifest(
         "task": task,
         "description": description,
         "torch_version": torch_version,
-        "created_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "files": {},
         "engine": "torchscript",
         "features": features,

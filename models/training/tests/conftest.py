@@ -16,9 +16,8 @@ def gmv_layout(tmp_path):
         [(shop, days[day], 10.0 * (day + 1), float(day + 1)) for shop, span in recorded.items() for day in span],
         columns=["entity_id", "day", "gmv", "orders"],
     )
-    entities = pd.DataFrame(
-        {"entity_id": ["1", "2", "3"], "city": ["上海", None, "NA"], "rating": [4.0, np.nan, 0.0], "shop_level": [1, 2, 3]}
-    )
+    attributes = {"city": ["上海", None, "NA"], "rating": [4.0, np.nan, 0.0], "shop_level": [1, 2, 3]}
+    entities = pd.DataFrame({"entity_id": ["1", "2", "3"], **attributes})
     info = DatasetInfo("made up", "a test", "free", "CNY", "CN", "UTC", days[0], days[-1])
     write_layout(tmp_path / "layout", info, {"daily": daily, "entities": entities})
     return Layout(tmp_path / "layout")

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 
 from souk_training.deepfm import DeepFM  # noqa: E402
-from souk_training.export import check_parity, freeze, write_version  # noqa: E402
+from souk_training.export import check_parity, freeze, new_version, write_version  # noqa: E402
 from souk_training.gmv.features import build_features, build_inputs  # noqa: E402
 from souk_training.gmv.golden_rows import golden_rows  # noqa: E402
 from souk_training.gmv.network import GmvNetwork  # noqa: E402
@@ -81,6 +81,12 @@ def test_a_series_without_a_record_is_finite_and_probably_inactive():
     assert expected_gmv(outputs)[0] < 100.0
 
 
+@pytest.mark.parametrize("values", [[1e-40], [1e-40, 1e12], [1e12] * 112, [0.0] * 50 + [1e-3], [1e12] + [0.0] * 40])
+def test_no_series_makes_the_forecast_infinite(values):
+    outputs = gmv_network()(*series(values)).detach().numpy()
+    assert np.isfinite(expected_gmv(outputs)).all()
+
+
 def test_a_day_without_a_record_is_not_a_day_of_low_sales():
     gaps, full = gmv_network()(*series([100.0, 0.0] * 14, [100.0] * 28))[:, 1].tolist()
     assert gaps == pytest.approx(full, abs=0.2)
@@ -96,6 +102,17 @@ def test_golden_rows_cover_the_corners_and_their_outputs_agree(tmp_path):
     assert np.isfinite(outputs["ziln"]).all()
     written = read_manifest(tmp_path / "1")
     assert sorted(written["files"]) == ["MODEL_CARD.md", "golden.jsonl", "model.pt"]
+
+
+def test_a_version_is_never_written_twice(tmp_path):
+    folder = tmp_path / "2"
+    assert new_version(folder) == 2
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    with pytest.raises(ValueError, match="take the next number"):
+        new_version(folder)
+    with pytest.raises(ValueError, match="the version's number"):
+        new_version(tmp_path / "latest")
 
 
 def test_a_module_that_changes_when_frozen_is_refused():

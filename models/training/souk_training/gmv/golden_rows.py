@@ -34,7 +34,7 @@ def _corners(random: np.random.Generator, features: dict) -> list[dict]:
         [0.0], [35.5], [0.0] * 28, [0.0] * 300, [120.0] * 112, [120.0] * 111 + [0.0], [0.0] * 111 + [500.0],
         _series(random, 113), _series(random, 493), _series(random, 27), _series(random, 7),
         [*_series(random, 80), *[0.0] * 27], [*_series(random, 80), *[0.0] * 40], [*_series(random, 20), *[0.0] * 92],
-        [0.01] * 60, [1e9] * 112, [1e12] * 112, [0.01, 1e12] * 56, [float(day) for day in range(1, 113)],
+        [0.01] * 60, [1e-6] * 3, [1e9] * 112, [1e12] * 112, [0.01, 1e12] * 56, [float(day) for day in range(1, 113)],
     ]  # fmt: skip
     return [
         _row(random, bare, as_of="2016-09-04"),

@@ -23,6 +23,8 @@ WINDOWS = (
 # Days added at the recent level to each window: a mean over few records is drawn towards it, and a
 # window without a record says "as ever".
 PRIOR_DAYS = 0.5
+# One hundredth of the currency's unit a day: keeps ratios to the level finite, whatever is sent.
+SMALLEST_LEVEL = 0.01
 # Log ratios of single days beyond this are cut: they are closures and errors, not sales.
 LARGEST_LOG_RATIO = 3.0
 # The factor by which a forecast may differ from the level, as a log.
@@ -47,6 +49,7 @@ class RecentLevel(nn.Module):
 
     # TorchScript reads constants of a class, not of a file.
     prior_days: Final[float] = PRIOR_DAYS
+    smallest_level: Final[float] = SMALLEST_LEVEL
     largest_log_ratio: Final[float] = LARGEST_LOG_RATIO
     recent_span: Final[int] = RECENT_DAYS
     recent: Final[int] = WINDOWS.index((0, RECENT_DAYS))
@@ -66,13 +69,16 @@ class RecentLevel(nn.Module):
         total, days = gmv.sum(1, keepdim=True), recorded.sum(1, keepdim=True)
         recent_sum, recent_days = sums[:, self.recent, None], counts[:, self.recent, None]
         level = torch.where(recent_days > 0, recent_sum / recent_days.clamp(min=1), total / days.clamp(min=1))
-        level = torch.where(days > 0, level, torch.ones_like(level))
+        level = torch.where(days > 0, level.clamp(min=self.smallest_level), torch.ones_like(level))
         # A ratio before the log, not a difference of logs: no digits cancel.
         ratios = torch.log((sums / level + self.prior_days) / (counts + self.prior_days))
         daily = torch.log(torch.where(gmv > 0, gmv / level, 1.0)).clamp(-self.largest_log_ratio, self.largest_log_ratio)
         spread = torch.sqrt(daily.square() @ self.spread_grid)
-        volume = torch.cat([level, orders[:, -self.recent_span:].sum(1, keepdim=True)], 1)
-        numbers = [ratios, counts / self.lengths - 0.9, daily[:, -self.recent_span:], spread, torch.log1p(volume) * 0.2 - 1.2]
+        # Factors and offsets bring the numbers to about -1 to 1.
+        volume = torch.cat([level, orders[:, -self.recent_span :].sum(1, keepdim=True)], 1)
+        volume = torch.log1p(volume) * 0.2 - 1.2
+        recorded_share = counts / self.lengths - 0.9
+        numbers = [ratios, recorded_share, daily[:, -self.recent_span :], spread, volume]
         return level, days, torch.cat(numbers, 1)
 
 

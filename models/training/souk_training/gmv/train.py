@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +60,7 @@ def train(split: Split, settings: Settings) -> GmvNetwork:
         for epoch in range(settings.epochs):
             run.epoch(progress)
             score, text = _validate(run.average, split.validation)
-            progress.write(f"epoch {epoch + 1}: {text}")
+            progress.write(f"epoch {epoch + 1}: {text}", file=sys.stderr)
             if score < best_score or not settings.stop_early:
                 best, best_score = copy.deepcopy(run.average), score
     return best

@@ -23,12 +23,13 @@ OUTPUT = "ziln"
 
 def train_version(layout: Layout, folder: Path, seed: int) -> Scores:
     """Trains by `seed` and writes `folder`, whose name is the version's number."""
+    version = export.new_version(folder)
     export.deterministic(seed)
     settings, panel = Settings(seed=seed), read_panel(layout)
     split = read_split(panel, layout.info.holidays)
     network = train(split, settings)
     scores = evaluate(panel, split, network, seed)
-    manifest = version_manifest(split, int(folder.name), layout.info.currency)
+    manifest = version_manifest(split, version, layout.info.currency)
     text = write_card(layout.info, split, scores, settings, _command(folder, seed))
     export.write_version(folder, network, manifest, golden_rows(manifest, seed), text)
     for name in scores.errors:
@@ -65,7 +66,8 @@ def version_manifest(split: Split, version: int, currency: str) -> dict:
 
 
 def _command(folder: Path, seed: int) -> str:
+    out = f"models/{MODEL}/{folder.name}"
     return (
         "python -m souk_training adapt koubei --data $SOUK_DATA/koubei --out build/koubei\n"
-        f"python -m souk_training train merchant-gmv --layout build/koubei --out models/{MODEL}/{folder.name} --seed {seed}"
+        f"python -m souk_training train merchant-gmv --layout build/koubei --out {out} --seed {seed}"
     )
