@@ -14,6 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 DATASET_FILE = "dataset.json"
+# What an event's `action` can be. A campaign's or a coupon's event has only its `item`.
+PURCHASE, REDEMPTION, CAMPAIGN = "purchase", "redeem_coupon", "receive_campaign"
 TEXT_COLUMNS = {
     "daily": ["entity_id"],
     "entities": ["entity_id", "country", "city", "area", "category_l1", "category_l2", "category_l3", "device"],

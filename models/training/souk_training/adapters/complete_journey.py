@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from souk_training.layout import DatasetInfo, write_layout
+from souk_training.layout import CAMPAIGN, PURCHASE, REDEMPTION, DatasetInfo, write_layout
 
-# What an event's `action` can be.
-PURCHASE, REDEMPTION, CAMPAIGN = "purchase", "redeem_coupon", "receive_campaign"
 EVENT_COLUMNS = [
     "entity_id", "time", "action", "item", "category", "department", "brand",
     "price", "quantity", "discount", "store",

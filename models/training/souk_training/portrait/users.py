@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from souk_training.adapters.complete_journey import CAMPAIGN, PURCHASE, REDEMPTION
-from souk_training.layout import Layout
+from souk_training.layout import CAMPAIGN, PURCHASE, REDEMPTION, Layout
 from souk_training.portrait.tags import DEMOGRAPHICS, classes
 
 HORIZON_DAYS = 28
