@@ -47,7 +47,7 @@
 //! 5. Everything that waits is bounded in rows; what is late never runs.
 //! 6. Forward passes run on the runners' threads only, never on tokio's.
 //! 7. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
-//!    [`config`] alone reads the environment. `tests/architecture.rs` holds the
+//!    [`config`] alone reads the environment. `tests/suite/architecture.rs` holds
 //!    house to this.
 
 pub mod api;

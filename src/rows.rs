@@ -213,9 +213,11 @@ impl Rows {
     }
 
     fn first_ragged(columns: &[Column], rows: usize) -> Option<Ragged> {
-        columns.iter().enumerate().find(|(_, column)| column.values.len() != rows * column.width).map(
-            |(index, column)| Ragged { column: index, found: column.values.len(), rows, width: column.width },
-        )
+        columns
+            .iter()
+            .enumerate()
+            .find(|(_, column)| column.values.len() != rows * column.width)
+            .map(|(index, column)| Ragged { column: index, found: column.values.len(), rows, width: column.width })
     }
 }
 
@@ -254,4 +256,70 @@ pub enum ForwardError {
         /// What the manifest says.
         wanted: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(values: &[f32]) -> Rows {
+        let ids = values.iter().map(|value| *value as i64).flat_map(|id| [id, -id]).collect();
+        let columns = vec![
+            Column { width: 1, values: Values::F32(values.to_vec()) },
+            Column { width: 2, values: Values::I64(ids) },
+        ];
+        Rows::new(values.len(), columns).unwrap()
+    }
+
+    #[test]
+    fn what_was_cut_apart_joins_again() {
+        let whole = rows(&[1.0, 2.0, 3.0, 4.0, 5.0]);
+        let mut joined = whole.slice(0..2);
+        joined.append(&whole.slice(2..4)).unwrap();
+        joined.append(&whole.slice(4..9)).unwrap();
+        assert_eq!(joined, whole);
+    }
+
+    #[test]
+    fn a_slice_outside_is_empty() {
+        assert!(rows(&[1.0]).slice(1..3).is_empty());
+        assert!(rows(&[1.0]).slice(7..9).is_empty());
+    }
+
+    #[test]
+    fn columns_that_do_not_hold_the_rows_are_refused() {
+        let column = Column { width: 2, values: Values::F32(vec![0.0; 3]) };
+        assert_eq!(Rows::new(1, vec![column]), Err(Ragged { column: 0, found: 3, rows: 1, width: 2 }));
+    }
+
+    #[test]
+    fn a_row_that_fails_half_written_leaves_no_trace() {
+        let mut some = rows(&[1.0, 2.0]);
+        let failed = some.push(
+            |columns| {
+                if let Values::F32(values) = &mut columns[0].values {
+                    values.push(3.0);
+                }
+                Err::<(), _>("broken")
+            },
+            |_ragged| "ragged",
+        );
+        assert_eq!(failed, Err("broken"));
+        let ragged = some.push(|_columns| Ok::<_, &str>(()), |_ragged| "ragged");
+        assert_eq!(ragged, Err("ragged"));
+        assert_eq!(some, rows(&[1.0, 2.0]));
+    }
+
+    #[test]
+    fn rows_of_other_columns_are_not_appended() {
+        let mut some = rows(&[1.0]);
+        let other = Rows::new(1, vec![Column { width: 1, values: Values::I64(vec![1]) }]).unwrap();
+        assert!(some.append(&other).is_err());
+        assert_eq!(some, rows(&[1.0]));
+    }
+
+    #[test]
+    fn bytes_count_every_value() {
+        assert_eq!(rows(&[1.0, 2.0]).bytes(), 2 * 4 + 4 * 8);
+    }
 }

@@ -12,9 +12,9 @@ use crate::{
 /// Longest id that is echoed: ids are names, not payloads.
 const MAX_ID_BYTES: usize = 256;
 
-/// Rows that are encoded before other tasks of the thread get their turn; a row
-/// of long series takes a few microseconds.
-const ROWS_PER_TURN: usize = 64;
+/// Rows that are encoded before other tasks of the thread get their turn. A user
+/// with 256 events takes about 30 µs, so a turn stays below 0.5 ms.
+const ROWS_PER_TURN: usize = 16;
 
 /// What merchants and users have in common.
 pub(super) trait Entity {

@@ -42,14 +42,15 @@ impl GmvEndpoint {
         let quantiles = if quantiles.is_empty() { head.quantiles() } else { &quantiles };
         let results = answered.results(|scored, row| head.forecast(&scored.outputs, row, quantiles));
 
-        let results = request.merchants.into_iter().zip(results).map(|(merchant, (made, defaulted_features))| GmvResult {
-            merchant_id: merchant.merchant_id,
-            outcome: Some(match made {
-                Ok(made) => Outcome::Forecast(forecast(head, made)),
-                Err(error) => Outcome::Error(error),
-            }),
-            defaulted_features,
-        });
+        let results =
+            request.merchants.into_iter().zip(results).map(|(merchant, (made, defaulted_features))| GmvResult {
+                merchant_id: merchant.merchant_id,
+                outcome: Some(match made {
+                    Ok(made) => Outcome::Forecast(forecast(head, made)),
+                    Err(error) => Outcome::Error(error),
+                }),
+                defaulted_features,
+            });
         Ok(PredictGmvResponse {
             results: results.collect(),
             served_by: Some(answered.served_by()),
@@ -62,10 +63,7 @@ impl GmvEndpoint {
 impl MerchantGmvService for GmvEndpoint {
     type StreamGmvStream = Replies<PredictGmvResponse>;
 
-    async fn predict_gmv(
-        &self,
-        request: Request<PredictGmvRequest>,
-    ) -> Result<Response<PredictGmvResponse>, Status> {
+    async fn predict_gmv(&self, request: Request<PredictGmvRequest>) -> Result<Response<PredictGmvResponse>, Status> {
         let _accepted = self.scoring.drain.accept()?;
         let call = Call::new(request.extensions(), Lane::Interactive);
         Ok(Response::new(self.predict(request.into_inner(), call).await?))

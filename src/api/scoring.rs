@@ -116,11 +116,9 @@ impl Answered {
                 compute: Some(proto(scored.compute)),
                 batch_rows: u32::try_from(scored.batch_rows).unwrap_or(u32::MAX),
             },
-            None => Timing {
-                queue: Some(ProtoDuration::default()),
-                compute: Some(ProtoDuration::default()),
-                batch_rows: 0,
-            },
+            None => {
+                Timing { queue: Some(ProtoDuration::default()), compute: Some(ProtoDuration::default()), batch_rows: 0 }
+            }
         }
     }
 

@@ -18,9 +18,9 @@ use tonic::{
 use self::{lines::Lines, results::Results};
 use super::Failure;
 use crate::api::proto::v1::{
-        GetPortraitsRequest, GmvResult, Merchant, PortraitResult, PredictGmvRequest, User, gmv_result,
-        merchant_gmv_service_client::MerchantGmvServiceClient, portrait_result,
-        user_portrait_service_client::UserPortraitServiceClient,
+    GetPortraitsRequest, GmvResult, Merchant, PortraitResult, PredictGmvRequest, User, gmv_result,
+    merchant_gmv_service_client::MerchantGmvServiceClient, portrait_result,
+    user_portrait_service_client::UserPortraitServiceClient,
 };
 
 #[derive(Debug, Args)]

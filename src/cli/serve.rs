@@ -35,7 +35,8 @@ impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let usual = Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists());
         let file = self.config.or(usual);
-        let settings = load(file.as_deref(), &Environment::of_process()).map_err(|error| Failure::Usage(error.into()))?;
+        let settings =
+            load(file.as_deref(), &Environment::of_process()).map_err(|error| Failure::Usage(error.into()))?;
         log_to_stderr(&settings.telemetry).map_err(|error| Failure::Usage(error.into()))?;
 
         let runtime = tokio::runtime::Builder::new_multi_thread()

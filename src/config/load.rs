@@ -105,10 +105,7 @@ fn given(file: Option<&Path>, environment: &Environment) -> Result<BTreeMap<Stri
     Ok(leaves(&read(builder.add_source(variables), &path)?))
 }
 
-fn read(
-    builder: config::ConfigBuilder<config::builder::DefaultState>,
-    path: &str,
-) -> Result<Value, ConfigError> {
+fn read(builder: config::ConfigBuilder<config::builder::DefaultState>, path: &str) -> Result<Value, ConfigError> {
     let failed = |error: config::ConfigError| ConfigError::File { path: path.into(), reason: error.to_string() };
     builder.build().map(|config| config.cache).map_err(failed)
 }

@@ -140,12 +140,7 @@ impl Default for BatchConfig {
 
 impl Default for RuntimeConfig {
     fn default() -> Self {
-        Self {
-            io_threads: Count::Auto,
-            runners: Count::Auto,
-            intra_op_threads: NonZeroUsize::MIN,
-            device: Device::Cpu,
-        }
+        Self { io_threads: Count::Auto, runners: Count::Auto, intra_op_threads: NonZeroUsize::MIN, device: Device::Cpu }
     }
 }
 

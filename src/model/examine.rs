@@ -55,7 +55,8 @@ fn examine_into(
     let engine = match files.trusted.get("model.pt") {
         Some(model) => load(engines, &manifest, model, problems),
         None => {
-            problems.push("golden.jsonl: the rows were not scored, since model.pt is not the file that was trained".into());
+            problems
+                .push("golden.jsonl: the rows were not scored, since model.pt is not the file that was trained".into());
             None
         }
     };

@@ -55,7 +55,8 @@ impl Engines for TorchScriptEngines {
             Ok(module)
         };
         Ok(Arc::new(TorchScript {
-            module: loaded().map_err(|error| format!("is no TorchScript that can be loaded: {}", first_line(&error)))?,
+            module: loaded()
+                .map_err(|error| format!("is no TorchScript that can be loaded: {}", first_line(&error)))?,
             model: manifest.model.clone(),
             version: manifest.version,
             max_batch_rows: batch_limit(manifest, self.max_rows),

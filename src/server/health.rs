@@ -22,12 +22,8 @@ use crate::{
 };
 
 /// Services that are not about one model.
-const OTHERS: [&str; 4] = [
-    "",
-    "grpc.health.v1.Health",
-    "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection",
-];
+const OTHERS: [&str; 4] =
+    ["", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// The statuses, and the task that keeps them true.
 pub(super) struct Health {

@@ -79,9 +79,9 @@ fn readiness(name: &str, model: &Model) -> ModelReadiness {
         label: STABLE,
         digest: version.digest.clone(),
     });
-    let rejected = model.rejected.iter().map(|rejected| RejectedVersion {
-        version: rejected.version,
-        problems: rejected.problems.clone(),
-    });
+    let rejected = model
+        .rejected
+        .iter()
+        .map(|rejected| RejectedVersion { version: rejected.version, problems: rejected.problems.clone() });
     ModelReadiness { model: name.to_owned(), preparing: model.preparing, live, rejected: rejected.collect() }
 }

@@ -176,7 +176,12 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 }
 
 /// All services of the data port but health.
-fn routes(settings: &Settings, registry: &Arc<Registry>, drain: &Drain, runners: Runners) -> Result<Routes, ServerError> {
+fn routes(
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    drain: &Drain,
+    runners: Runners,
+) -> Result<Routes, ServerError> {
     let scoring = Scoring {
         registry: Arc::clone(registry),
         stack: assemble(settings.batch.queue_rows, runners),
@@ -259,9 +264,7 @@ async fn drain(settings: &Settings, drain: &Drain, health: &health::Health) -> R
     Err(ServerError::NotDrained { open, after })
 }
 
-fn joined(
-    ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>,
-) -> Result<(), ServerError> {
+fn joined(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> Result<(), ServerError> {
     match ended {
         Ok(served) => Ok(served?),
         Err(panicked) => Err(ServerError::Preparation(io::Error::other(panicked))),

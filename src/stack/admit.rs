@@ -90,7 +90,9 @@ where
                 }
             },
             Lane::Bulk => {
-                let mut inner = self.inner.clone();
+                // The one that said it was ready, not its clone.
+                let clone = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, clone);
                 Box::pin(async move {
                     let share = budget.acquire_many_owned(weight).await.map_err(|_closed| ScoreError::Draining)?;
                     hold(share, inner.call(job)).await
@@ -105,4 +107,86 @@ async fn hold<F: Future>(share: OwnedSemaphorePermit, scored: F) -> F::Output {
     let scored = scored.await;
     drop(share);
     scored
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
+    use tower::ServiceExt as _;
+    use tower_test::{assert_request_eq, mock};
+
+    use super::*;
+    use crate::stack::test::{job, scored};
+
+    type Handle = mock::Handle<usize, Scored>;
+
+    /// The layer over a model that is answered by hand and sees only row counts.
+    fn admit(
+        limit: usize,
+    ) -> (impl Service<Job, Response = Scored, Error = ScoreError, Future = ScoredFuture>, Handle) {
+        let (model, handle) = mock::pair::<usize, Scored>();
+        let model = model.map_err(|_closed| ScoreError::Draining).map_request(|job: Job| job.rows.len());
+        (AdmitLayer::new(NonZeroUsize::new(limit).unwrap()).layer(model), handle)
+    }
+
+    fn ready(admit: &mut impl Service<Job, Error = ScoreError>) {
+        assert_ready_ok!(task::spawn(std::future::poll_fn(|context| admit.poll_ready(context))).poll());
+    }
+
+    #[tokio::test]
+    async fn refuses_rows_over_the_budget_and_recovers() {
+        let (mut admit, mut model) = admit(8);
+        model.allow(9);
+        ready(&mut admit);
+        let mut first = task::spawn(admit.call(job(8, Lane::Interactive)));
+        assert_pending!(first.poll());
+        ready(&mut admit);
+        let refused = assert_ready_err!(task::spawn(admit.call(job(1, Lane::Interactive))).poll());
+        assert_eq!(refused, ScoreError::Overloaded { rows: 1, limit: 8, retry_after: RETRY_AFTER });
+
+        assert_request_eq!(model, 8).send_response(scored(8));
+        assert_ready_ok!(first.poll());
+        ready(&mut admit);
+        assert_pending!(task::spawn(admit.call(job(8, Lane::Interactive))).poll());
+    }
+
+    #[test]
+    fn a_caller_who_leaves_gives_its_share_back() {
+        let (mut admit, mut model) = admit(8);
+        model.allow(9);
+        ready(&mut admit);
+        let mut first = task::spawn(admit.call(job(8, Lane::Interactive)));
+        assert_pending!(first.poll());
+        drop(first);
+        ready(&mut admit);
+        assert_pending!(task::spawn(admit.call(job(8, Lane::Interactive))).poll());
+    }
+
+    #[tokio::test]
+    async fn bulk_rows_wait_for_their_place() {
+        let (mut admit, mut model) = admit(8);
+        model.allow(9);
+        ready(&mut admit);
+        let mut first = task::spawn(admit.call(job(8, Lane::Bulk)));
+        assert_pending!(first.poll());
+        ready(&mut admit);
+        let mut second = task::spawn(admit.call(job(4, Lane::Bulk)));
+        assert_pending!(second.poll());
+
+        assert_request_eq!(model, 8).send_response(scored(8));
+        assert_ready_ok!(first.poll());
+        assert!(second.is_woken());
+        assert_pending!(second.poll());
+        assert_request_eq!(model, 4).send_response(scored(4));
+        assert_ready_ok!(second.poll());
+    }
+
+    #[test]
+    fn what_could_never_fit_is_refused_even_in_bulk() {
+        let (mut admit, mut model) = admit(8);
+        model.allow(9);
+        ready(&mut admit);
+        let refused = assert_ready!(task::spawn(admit.call(job(9, Lane::Bulk))).poll());
+        assert!(matches!(refused, Err(ScoreError::Overloaded { rows: 9, limit: 8, .. })));
+    }
 }

@@ -73,3 +73,21 @@ pub fn assemble(queue_rows: NonZeroUsize, runners: Runners) -> Stack {
         .service(runners);
     BoxCloneSyncService::new(stack)
 }
+
+#[cfg(test)]
+mod test {
+    use super::*;
+    use crate::{fixture::Counting, rows::Column};
+
+    /// A job of `rows` rows without columns.
+    pub(super) fn job(rows: usize, lane: Lane) -> Job {
+        let column = Column { width: 1, values: crate::rows::Values::F32(vec![0.0; rows]) };
+        Job { model: Arc::new(Counting), rows: Rows::new(rows, vec![column]).unwrap(), deadline: None, lane }
+    }
+
+    /// What a model answers for `rows` rows.
+    pub(super) fn scored(rows: usize) -> Scored {
+        let outputs = Counting.forward(&job(rows, Lane::Bulk).rows).unwrap();
+        Scored { outputs, queue: Duration::ZERO, compute: Duration::ZERO, batch_rows: rows }
+    }
+}

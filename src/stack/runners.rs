@@ -178,3 +178,115 @@ fn failed(model: &dyn Forward, reason: String) -> ScoreError {
     let (name, version) = model.identity();
     ScoreError::Model { model: name.to_owned(), version, reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::{
+        rows::{Column, ForwardError, Values},
+        stack::Lane,
+    };
+
+    /// Answers each row's own value; raises for 13, panics for 14, and answers
+    /// one row too few for 15.
+    #[derive(Default)]
+    struct Echo {
+        passes: AtomicUsize,
+    }
+
+    impl Forward for Echo {
+        fn identity(&self) -> (&str, u64) {
+            ("echo", 2)
+        }
+
+        fn max_batch_rows(&self) -> NonZeroUsize {
+            NonZeroUsize::new(4).unwrap()
+        }
+
+        fn forward(&self, rows: &Rows) -> Result<Rows, ForwardError> {
+            self.passes.fetch_add(1, Ordering::SeqCst);
+            match rows.columns()[0].f32_row(0) {
+                [13.0] => Err(ForwardError::Raised("thirteen".into())),
+                [14.0] => panic!("fourteen"),
+                [15.0] => Ok(rows.slice(1..rows.len())),
+                _ => Ok(rows.clone()),
+            }
+        }
+    }
+
+    fn pool(count: usize) -> Runners {
+        let setup: ThreadSetup = Arc::new(|| Box::new(()) as Box<dyn Any>);
+        Runners::start(NonZeroUsize::new(count).unwrap(), &setup).unwrap()
+    }
+
+    fn job(model: &Arc<Echo>, values: &[f32]) -> Job {
+        let column = Column { width: 1, values: Values::F32(values.to_vec()) };
+        let rows = Rows::new(values.len(), vec![column]).unwrap();
+        Job { model: Arc::clone(model) as Arc<dyn Forward>, rows, deadline: None, lane: Lane::Interactive }
+    }
+
+    #[tokio::test]
+    async fn a_job_larger_than_a_batch_is_split_and_joined_in_order() {
+        let model = Arc::new(Echo::default());
+        let values: Vec<f32> = (100..110).map(|value| value as f32).collect();
+        let scored = pool(2).call(job(&model, &values)).await.unwrap();
+        assert_eq!(scored.outputs, job(&model, &values).rows);
+        assert_eq!(scored.batch_rows, 4);
+        assert_eq!(model.passes.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn many_callers_get_their_own_rows() {
+        let (model, runners) = (Arc::new(Echo::default()), pool(2));
+        let calls = (0..200_u16).map(|call| {
+            let values: Vec<f32> = (0..call % 7 + 1).map(|row| f32::from(call * 32 + 100 + row)).collect();
+            let (job, mut runners) = (job(&model, &values), runners.clone());
+            async move { assert_eq!(runners.call(job.clone()).await.unwrap().outputs, job.rows) }
+        });
+        futures::future::join_all(calls).await;
+    }
+
+    #[tokio::test]
+    async fn a_model_that_raises_panics_or_answers_too_little_is_an_error_and_the_runner_lives() {
+        let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+        for (value, reason) in [(13.0, "it raised: thirteen"), (14.0, "the engine panicked"), (15.0, "0 rows for 1")] {
+            let failed = runners.call(job(&model, &[value])).await.unwrap_err();
+            let wanted = ScoreError::Model { model: "echo".into(), version: 2, reason: reason.into() };
+            assert_eq!(failed, wanted);
+        }
+        assert!(runners.call(job(&model, &[1.0])).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_late_never_runs() {
+        let model = Arc::new(Echo::default());
+        let late = Job { deadline: Some(Instant::now()), ..job(&model, &[1.0]) };
+        assert_eq!(pool(1).call(late).await.unwrap_err(), ScoreError::DeadlinePassed);
+        assert_eq!(model.passes.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_left_is_skipped() {
+        let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+        let (busy, working) = crossbeam_channel::bounded::<()>(0);
+        let errand: Errand = Box::new(move || {
+            let _ = working.recv();
+        });
+        runners.errands[0].send(errand).unwrap();
+        drop(runners.call(job(&model, &[1.0])));
+        let stays = runners.call(job(&model, &[2.0]));
+        drop(busy);
+        assert!(stays.await.is_ok());
+        assert_eq!(model.passes.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_warm_up_runs_every_size_on_every_runner() {
+        let model = Arc::new(Echo::default());
+        let rows: Arc<[Rows]> = [job(&model, &[1.0]).rows, job(&model, &[1.0, 2.0]).rows].into();
+        pool(3).warm(&(Arc::clone(&model) as Arc<dyn Forward>), &rows).unwrap();
+        assert_eq!(model.passes.load(Ordering::SeqCst), 6);
+    }
+}
