@@ -48,7 +48,7 @@
 //! 6. Forward passes run on the runners' threads only, never on tokio's.
 //! 7. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
 //!    [`config`] alone reads the environment. `tests/suite/architecture.rs` holds
-//!    house to this.
+//!    the house to this.
 
 pub mod api;
 pub mod cli;

@@ -1,0 +1,136 @@
+//! A server that is set up wrongly says all that is wrong, and opens nothing.
+
+use std::{fs, net::TcpListener, path::Path, process::Output};
+
+use super::common::{
+    program::{program, souk, stderr},
+    server::Launch,
+};
+
+/// `souk serve` in a new folder that holds this `souk.toml`.
+fn serve(toml: &str, environment: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("souk.toml"), toml).unwrap();
+    souk(folder.path(), &["serve"]).envs(environment.iter().copied()).output().unwrap()
+}
+
+fn assert_says(output: &Output, code: i32, texts: &[&str]) {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for text in texts {
+        assert!(said.contains(text), "no {text:?} in:\n{said}");
+    }
+}
+
+#[test]
+fn every_wrong_key_and_value_is_named_at_once_and_no_port_is_opened() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let toml = format!("[server]\nlisten = \"{free}\"\nlisen = \"127.0.0.1:1\"\n[batch]\nmax_rows = 0\n");
+    let output = serve(&toml, &[("SOUK__RUNTIME__RUNERS", "3")]);
+    assert_says(
+        &output,
+        2,
+        &[
+            "3 problems",
+            "server.lisen",
+            "127.0.0.1:1",
+            "batch.max_rows",
+            "\"0\"",
+            "runtime.runers",
+            "\"3\"",
+            "souk.toml",
+        ],
+    );
+    assert!(!stderr(&output).contains("listening"), "{}", stderr(&output));
+    TcpListener::bind(free).unwrap();
+}
+
+#[test]
+fn a_misspelt_key_is_answered_with_the_right_one() {
+    let output = serve("", &[("SOUK__BATCH__QUEUE_ROW", "1")]);
+    assert_says(&output, 2, &["batch.queue_row ", "did you mean batch.queue_rows?"]);
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let output = serve("[batch]\nmax_rows = 0\n", &[("SOUK__BATCH__MAX_ROWS", "-7")]);
+    assert_says(&output, 2, &["1 problem ", "batch.max_rows", "-7"]);
+}
+
+#[test]
+fn a_configuration_file_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = souk(folder.path(), &["serve", "--config", "no/such.toml"]).output().unwrap();
+    assert_says(&output, 2, &["no/such.toml"]);
+}
+
+#[test]
+fn a_configuration_file_that_is_no_toml_is_named() {
+    assert_says(&serve("[server\n", &[]), 2, &["souk.toml"]);
+}
+
+#[test]
+fn log_directives_that_make_no_sense_are_named() {
+    assert_says(&serve("", &[("SOUK__TELEMETRY__LOG", "souk=loud")]), 2, &["telemetry.log", "souk=loud"]);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (key, variable, other) in [
+        ("server.listen", "SOUK__SERVER__LISTEN", "SOUK__SERVER__HTTP_LISTEN"),
+        ("server.http_listen", "SOUK__SERVER__HTTP_LISTEN", "SOUK__SERVER__LISTEN"),
+    ] {
+        let output = serve("", &[(variable, &address), (other, "127.0.0.1:0")]);
+        assert_says(&output, 1, &[key, &address]);
+    }
+}
+
+#[test]
+fn a_folder_of_models_that_is_missing_is_named() {
+    let free = [("SOUK__SERVER__LISTEN", "127.0.0.1:0"), ("SOUK__SERVER__HTTP_LISTEN", "127.0.0.1:0")];
+    let output = serve("[models]\nroot = \"no/such/models\"\n", &free);
+    assert_says(&output, 1, &["models.root", "no/such/models"]);
+}
+
+#[tokio::test]
+async fn an_address_of_another_server_is_refused_by_name() {
+    let first = Launch::new().listening().await;
+    let address = first.grpc.to_string();
+    let output = serve("", &[("SOUK__SERVER__LISTEN", &address), ("SOUK__SERVER__HTTP_LISTEN", "127.0.0.1:0")]);
+    assert_says(&output, 1, &["server.listen", &address]);
+}
+
+#[test]
+fn a_second_server_with_the_default_ports_does_not_start() {
+    // Whoever has the default ports, a server of this test or another program.
+    let folder = tempfile::tempdir().unwrap();
+    let held: Vec<_> = [50051, 9464].iter().filter_map(|port| TcpListener::bind(("127.0.0.1", *port)).ok()).collect();
+    let output = souk(folder.path(), &["serve"]).output().unwrap();
+    assert_says(&output, 1, &["server.listen = 127.0.0.1:50051"]);
+    drop(held);
+}
+
+#[test]
+fn the_reference_file_is_a_configuration() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/souk.reference.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    // It gets as far as the port: exit code 1 and not 2.
+    let output = souk(folder.path(), &["serve", "--config"])
+        .arg(reference)
+        .env("SOUK__SERVER__LISTEN", taken.local_addr().unwrap().to_string())
+        .output()
+        .unwrap();
+    assert_says(&output, 1, &["server.listen"]);
+}
+
+#[test]
+fn help_and_version_need_no_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("souk.toml"), "[nonsense").unwrap();
+    for argument in ["--help", "--version"] {
+        assert!(program(folder.path()).arg(argument).output().unwrap().status.success(), "{argument}");
+    }
+}

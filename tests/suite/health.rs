@@ -1,0 +1,148 @@
+//! Health, readiness and reflection: what a load balancer and a person see.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio_stream::StreamExt as _;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_reflection::pb::{v1, v1alpha};
+
+use super::common::{
+    models::Copy,
+    server::{Launch, TestServer, empty_root},
+};
+
+const GMV: &str = "souk.v1.MerchantGmvService";
+#[cfg(feature = "torch")]
+const PORTRAIT: &str = "souk.v1.UserPortraitService";
+
+/// The services that reflection v1 lists.
+async fn reflected(server: &TestServer) -> BTreeSet<String> {
+    use v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let request = ServerReflectionRequest { message_request, ..ServerReflectionRequest::default() };
+    let mut client = ServerReflectionClient::new(server.channel().await);
+    let mut replies = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+    match replies.next().await.unwrap().unwrap().message_response {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            list.service.into_iter().map(|service| service.name).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The services that reflection v1alpha lists.
+async fn reflected_alpha(server: &TestServer) -> BTreeSet<String> {
+    use v1alpha::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let request = ServerReflectionRequest { message_request, ..ServerReflectionRequest::default() };
+    let mut client = ServerReflectionClient::new(server.channel().await);
+    let mut replies = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+    match replies.next().await.unwrap().unwrap().message_response {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            list.service.into_iter().map(|service| service.name).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn every_service_that_reflection_lists_has_a_health_and_is_serving() {
+    let server = Launch::new().serving().await;
+    let services = reflected(&server).await;
+    assert_eq!(services, reflected_alpha(&server).await);
+    for service in [GMV, PORTRAIT, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
+        assert!(services.contains(service), "{service} is not in {services:?}");
+    }
+    for service in services.iter().map(String::as_str).chain([""]) {
+        assert_eq!(server.health_of(service).await, "SERVING", "{service:?}");
+    }
+    let (status, body) = server.get("/readyz").await;
+    assert_eq!((status, server.get("/livez").await.0), (200, 200), "{body}");
+}
+
+#[tokio::test]
+async fn the_health_of_an_unknown_service_is_not_found() {
+    let server = Launch::new().listening().await;
+    let request = HealthCheckRequest { service: "souk.v1.NoService".into() };
+    let status = server.health().await.check(request).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::NotFound);
+}
+
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn a_broken_model_leaves_the_other_in_service_and_is_named() {
+    let (_folder, root) = empty_root();
+    Copy::new("merchant_gmv", &root, 1).flip("model.pt");
+    Copy::new("user_portrait", &root, 1);
+    let server = Launch::new().set("models.root", root.display()).serving().await;
+
+    assert_eq!(server.health_of(GMV).await, "NOT_SERVING");
+    assert_eq!(server.health_of(PORTRAIT).await, "SERVING");
+    assert_eq!(server.health_of("").await, "SERVING");
+
+    let rejected = server.logs("version rejected").await;
+    assert_eq!(rejected["model"], "merchant_gmv");
+    assert!(rejected["problem"].as_str().unwrap().contains("model.pt: sha256 is"), "{rejected}");
+    let (status, body) = server.get("/readyz").await;
+    assert_eq!(status, 200);
+    assert!(body.contains("model.pt: sha256 is"), "{body}");
+
+    let request = super::common::rows::forecasts_of(super::common::rows::merchants(1));
+    let refused = server.gmv().await.predict_gmv(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable);
+    assert!(refused.message().contains("merchant_gmv") && refused.message().contains("rejected"), "{refused:?}");
+}
+
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn where_the_newest_version_is_broken_the_one_before_answers() {
+    let (_folder, root) = empty_root();
+    Copy::new("merchant_gmv", &root, 9);
+    Copy::new("merchant_gmv", &root, 10).flip("golden.jsonl");
+    // Not there yet: without a manifest it is no version.
+    Copy::new("merchant_gmv", &root, 11).remove("manifest.json");
+    let server = Launch::new().set("models.root", root.display()).serving().await;
+    let request = super::common::rows::forecasts_of(super::common::rows::merchants(1));
+    let reply = server.gmv().await.predict_gmv(request).await.unwrap().into_inner();
+    assert_eq!(reply.served_by.unwrap().version, 9);
+    assert!(server.get("/readyz").await.1.contains("golden.jsonl: sha256 is"));
+}
+
+#[tokio::test]
+async fn a_server_with_only_broken_models_is_not_serving_and_says_why() {
+    let (_folder, root) = empty_root();
+    Copy::new("merchant_gmv", &root, 1).flip("model.pt");
+    let server = Launch::new().set("models.root", root.display()).listening().await;
+    server.logs("all models are prepared").await;
+    for service in ["", GMV, "grpc.health.v1.Health"] {
+        assert_eq!(server.health_of(service).await, "NOT_SERVING", "{service:?}");
+    }
+    let (status, body) = server.get("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(body.contains("model.pt: sha256 is"), "{body}");
+    // Alive all the same: a restart would not help.
+    assert_eq!(server.get("/livez").await.0, 200);
+    assert_eq!(reflected(&server).await, reflected_alpha(&server).await);
+}
+
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn a_watcher_sees_the_server_leave() {
+    let mut server = Launch::new().serving().await;
+    let mut health = server.health().await;
+    let request = HealthCheckRequest { service: GMV.into() };
+    let mut watched = health.watch(request).await.unwrap().into_inner();
+    let first = watched.next().await.unwrap().unwrap();
+    assert_eq!(first.status().as_str_name(), "SERVING");
+    server.terminate();
+    let second = watched.next().await.unwrap().unwrap();
+    assert_eq!(second.status().as_str_name(), "NOT_SERVING");
+    assert!(server.exit(Duration::from_secs(3)).await.success());
+}

@@ -1,0 +1,34 @@
+//! What others can see of Souk: its sockets, its command line, its model folders.
+//!
+//! One program, so that it is linked once. What needs a model that runs is
+//! compiled with the feature `torch` only.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod common;
+
+mod architecture;
+mod check;
+mod configuration;
+#[cfg(feature = "torch")]
+mod drain;
+#[cfg(feature = "torch")]
+mod endpoints;
+#[cfg(feature = "torch")]
+mod golden;
+mod health;
+#[cfg(feature = "torch")]
+mod memory;
+#[cfg(feature = "torch")]
+mod real_data;
+#[cfg(feature = "torch")]
+mod refusals;
+mod score;
+#[cfg(feature = "torch")]
+mod streams;
