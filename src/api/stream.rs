@@ -19,7 +19,7 @@ const IN_WORK: usize = 4;
 
 /// While draining, a stream that brings nothing for so long has nothing more
 /// that was sent before the drain.
-const QUIET: Duration = Duration::from_millis(200);
+const QUIET: Duration = Duration::from_millis(500);
 
 /// While draining, messages are taken for so long at most.
 const LAST_CALL: Duration = Duration::from_secs(2);
