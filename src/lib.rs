@@ -4,8 +4,9 @@
 //! # Layout
 //!
 //! ```text
-//! main → cli → server → api → registry → model → rows, error
-//!                         └─→ stack ─────────→ rows, error
+//! main → cli → server → api ─┬→ registry → model ─┬→ features, heads → manifest
+//!                            │                    └→ rows, error
+//!                            └→ stack → rows, error
 //! ```
 //!
 //! | room | what it is for | what it does not know |

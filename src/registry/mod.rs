@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::{error::ScoreError, model::Version};
 
-pub use prepare::Preparation;
+pub use prepare::{Preparation, WarmUp};
 pub use scan::{ModelFolder, ScanError, scan};
 
 /// The label of the version that answers where a request names none.

@@ -8,9 +8,12 @@ use tracing::{error, info, warn};
 
 use super::{Model, ModelFolder, Registry, Rejected, STABLE};
 use crate::{
+    error::ScoreError,
     model::{Engines, RowReader, Version, VersionFolder, examine},
-    stack::Runners,
 };
+
+/// Has every thread that will run a version run it before the first request does.
+pub type WarmUp = Box<dyn Fn(&Version) -> Result<(), ScoreError> + Send + Sync>;
 
 /// What preparing needs, the same for all models.
 pub struct Preparation {
@@ -18,8 +21,8 @@ pub struct Preparation {
     pub rows: Arc<dyn RowReader>,
     /// Loads model files.
     pub engines: Arc<dyn Engines>,
-    /// The threads that will run the model, to be warmed up.
-    pub runners: Runners,
+    /// Warms up the threads that will run the model.
+    pub warm_up: WarmUp,
 }
 
 impl Preparation {
@@ -61,9 +64,7 @@ impl Preparation {
         let begun = Instant::now();
         let examination = examine(folder, self.rows.as_ref(), self.engines.as_ref());
         let version = examination.version.ok_or(examination.problems)?;
-        self.runners
-            .warm(&version.engine, &version.warmup_rows().into())
-            .map_err(|error| vec![format!("warm-up: {error}")])?;
+        (self.warm_up)(&version).map_err(|error| vec![format!("warm-up: {error}")])?;
         info!(
             model = folder.model,
             version = folder.version,

@@ -40,7 +40,7 @@ use crate::{
         today_utc,
     },
     config::Settings,
-    model::Engines,
+    model::{Engines, Version},
     registry::{Preparation, Registry, ScanError, scan},
     stack::{RunnerError, Runners, ThreadSetup, assemble},
 };
@@ -237,7 +237,8 @@ fn prepare(
     if folders.is_empty() {
         warn!(root = %root.display(), "there is no model below models.root");
     }
-    let preparation = Preparation { rows: Arc::new(JsonForms::new()?), engines, runners };
+    let warm_up = Box::new(move |version: &Version| runners.warm(&version.engine, &version.warmup_rows().into()));
+    let preparation = Preparation { rows: Arc::new(JsonForms::new()?), engines, warm_up };
     let registry = Arc::clone(registry);
     let begun = Instant::now();
     std::thread::Builder::new()
