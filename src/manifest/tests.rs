@@ -356,3 +356,16 @@ fn serde_the_schema_and_the_walk_agree() {
         prop_assert!(!faults.is_empty() || serde_json::from_value::<Manifest>(manifest).is_ok());
     });
 }
+
+#[test]
+fn the_shipped_versions_have_sound_manifests_that_the_encoder_and_the_wire_fit() {
+    use crate::{features::Encoder, model::RowReader as _};
+
+    let forms = crate::api::JsonForms::new().unwrap();
+    for model in ["merchant_gmv", "user_portrait"] {
+        let path = format!("{}/models/{model}/1/manifest.json", env!("CARGO_MANIFEST_DIR"));
+        let manifest = Manifest::parse(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(manifest.task.as_str(), model);
+        assert!(Encoder::new(&manifest, forms.fields(manifest.task)).is_ok(), "{path}");
+    }
+}

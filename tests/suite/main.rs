@@ -26,6 +26,8 @@ mod health;
 #[cfg(feature = "torch")]
 mod memory;
 #[cfg(feature = "torch")]
+mod readme;
+#[cfg(feature = "torch")]
 mod real_data;
 #[cfg(feature = "torch")]
 mod refusals;
