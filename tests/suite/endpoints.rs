@@ -8,7 +8,7 @@ use tonic::codec::CompressionEncoding;
 
 use super::common::{
     models,
-    rows::{featureless, forecasts_of, merchants, not_a_number, portraits_of, users},
+    rows::{featureless, forecasts_of, golden_merchants, merchants, not_a_number, portraits_of, users},
     server::Launch,
 };
 
@@ -29,7 +29,7 @@ fn row_error(result: &GmvResult) -> &RowError {
 #[tokio::test]
 async fn a_forecast_has_a_mean_a_probability_and_ascending_quantiles() {
     let server = Launch::new().serving().await;
-    let reply = server.gmv().await.predict_gmv(forecasts_of(merchants(114))).await.unwrap().into_inner();
+    let reply = server.gmv().await.predict_gmv(forecasts_of(merchants(100))).await.unwrap().into_inner();
     for result in &reply.results {
         let forecast = forecast(result);
         assert!(forecast.expected_gmv >= 0.0 && forecast.expected_gmv.is_finite(), "{forecast:?}");
@@ -80,7 +80,8 @@ async fn exclusive_tags_sum_to_one_and_all_others_are_probabilities() {
 async fn results_keep_the_order_of_the_request() {
     let server = Launch::new().serving().await;
     let mut client = server.gmv().await;
-    let one_by_one = client.predict_gmv(forecasts_of(merchants(114))).await.unwrap().into_inner().results;
+    let one_by_one =
+        client.predict_gmv(forecasts_of(merchants(golden_merchants().len()))).await.unwrap().into_inner().results;
     for count in [1, 257, 1024] {
         let mut rows = merchants(count);
         for index in (0..count).filter(|index| index % 7 == 3) {

@@ -10,6 +10,7 @@
     clippy::indexing_slicing,
     reason = "a test stops at the first surprise"
 )]
+#![cfg_attr(not(feature = "torch"), allow(dead_code, reason = "fewer tests use what they share"))]
 
 mod common;
 
