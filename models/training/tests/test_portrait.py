@@ -8,18 +8,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra `train`)")
 
-from sklearn.metrics import roc_auc_score  # noqa: E402
+from sklearn.metrics import roc_auc_score
 
-from souk_training.encode import RowRefused, encode_rows  # noqa: E402
-from souk_training.export import freeze  # noqa: E402
-from souk_training.portrait import calibrate, spec  # noqa: E402
-from souk_training.portrait.cohort import Sample, bags_of, origins_before  # noqa: E402
-from souk_training.portrait.fit import TAGS, WIDTHS, Settings, kinship, tag_loss, train  # noqa: E402
-from souk_training.portrait.golden_users import golden_users  # noqa: E402
-from souk_training.portrait.measures import auc, expected_calibration_error, macro_auc  # noqa: E402
-from souk_training.portrait.network import Portrait  # noqa: E402
-from souk_training.portrait.users import History  # noqa: E402
-from souk_training.portrait.version import embedding_axes  # noqa: E402
+from souk_training.encode import RowRefused, encode_rows
+from souk_training.export import freeze
+from souk_training.portrait import calibrate, spec
+from souk_training.portrait.cohort import Sample, bags_of, origins_before
+from souk_training.portrait.embedding import embedding_axes, neighbours_vote
+from souk_training.portrait.fit import TAGS, WIDTHS, Settings, kinship, tag_loss, train
+from souk_training.portrait.golden_users import golden_users
+from souk_training.portrait.measures import auc, expected_calibration_error, macro_auc
+from souk_training.portrait.network import Portrait
+from souk_training.portrait.users import History
 
 DEPARTMENTS = ["DELI", "GROCERY", "PASTRY"]
 NAMES = [item["name"] for item in spec.inputs()]
@@ -60,7 +60,9 @@ def trained(features, inputs):
     settings = Settings(members=2, factors=3, hidden=8, epochs=1)
     found = train(Sample(x, tags, users), Sample(x, bought, users), bags.fields(), settings, seed=1)
     groups = [*WIDTHS, len(DEPARTMENTS)]
-    served = Portrait(bags, found.scaler, found.members, found.head, groups, *embedding_axes(found.members, found.scaler(x)))
+    served = Portrait(
+        bags, found.scaler, found.members, found.head, groups, *embedding_axes(found.members, found.scaler(x))
+    )
     return found, served.eval(), x
 
 
@@ -207,6 +209,12 @@ def test_golden_users_are_the_same_for_a_seed(manifest, rows):
 def test_a_user_without_events_is_refused(manifest):
     with pytest.raises(RowRefused, match="events.category"):
         encode_rows(manifest, [{"features": {"tenure_days": 3.0}, "as_of": "2017-12-31"}])
+
+
+def test_neighbours_vote_by_distance():
+    known = torch.arange(200.0).unsqueeze(1)
+    bought = (np.arange(200)[:, None] < 50).astype(np.float32)
+    assert neighbours_vote(torch.tensor([[0.0], [199.0]]), known, bought).tolist() == [[1.0], [0.0]]
 
 
 def test_horizons_of_the_origins_do_not_overlap():

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 DECAY_DAYS = (14.0, 56.0)
 # log1p of 20 units: beyond it are weights of fuel in thousandths of a gallon, not units.
 LARGEST_LOG_QUANTITY = 3.0
-DAY_HARMONICS = (1, 2)
-WEEK_HARMONICS = (1, 2, 3)
+DAY_HARMONICS = (1.0, 2.0)
+WEEK_HARMONICS = (1.0, 2.0, 3.0)
 # Two lines bought less than this many days (9 s) apart are of one basket.
 SAME_BASKET_DAYS = 1e-4
 MEANS = (
@@ -33,6 +33,10 @@ class Bags(nn.Module):
         super().__init__()
         self.categories, self.departments = categories, departments
         self.stores, self.brands, self.scalars = stores, brands, scalars
+        # TorchScript reads no globals.
+        self.fast, self.slow = DECAY_DAYS
+        self.largest_log_quantity, self.same_basket_days = LARGEST_LOG_QUANTITY, SAME_BASKET_DAYS
+        self.day_harmonics, self.week_harmonics = list(DAY_HARMONICS), list(WEEK_HARMONICS)
 
     def fields(self) -> list[tuple[str, int]]:
         """Name and width of each field, in the vector's order."""
@@ -66,8 +70,8 @@ class Bags(nn.Module):
         parts = [
             torch.log1p(self.count(category, there, self.categories)),
             torch.log1p(self.count(department, there, self.departments)),
-            torch.log1p(4.0 * self.count(department, there * torch.exp(-time / 14.0), self.departments)),
-            torch.log1p(2.0 * self.count(department, there * torch.exp(-time / 56.0), self.departments)),
+            torch.log1p(4.0 * self.count(department, there * torch.exp(-time / self.fast), self.departments)),
+            torch.log1p(2.0 * self.count(department, there * torch.exp(-time / self.slow), self.departments)),
             torch.log1p(stores),
             self.count(brand, share, self.brands),
             self.means(there, lines, share, time, price, quantity, discount),
@@ -92,7 +96,7 @@ class Bags(nn.Module):
         discount: Tensor,
     ) -> Tensor:
         """The numbers of `MEANS`, `[n, 10]`. price, quantity and discount come as log1p."""
-        later = there[:, 1:] * there[:, :-1] * (time[:, :-1] - time[:, 1:] > 1e-4).to(torch.float32)
+        later = there[:, 1:] * there[:, :-1] * (time[:, :-1] - time[:, 1:] > self.same_basket_days).to(torch.float32)
         baskets = later.sum(1, keepdim=True) + (lines > 0).to(torch.float32)
         spend = (there * torch.expm1(price)).sum(1, keepdim=True)
         saved = (there * torch.expm1(discount)).sum(1, keepdim=True)
@@ -108,7 +112,7 @@ class Bags(nn.Module):
             price_mean,
             torch.sqrt(spread + 1e-6),
             saved / (spend + 1.0),
-            (share * quantity.clamp(max=3.0)).sum(1, keepdim=True),
+            (share * quantity.clamp(max=self.largest_log_quantity)).sum(1, keepdim=True),
             (share * (discount > 0).to(torch.float32)).sum(1, keepdim=True),
             torch.log1p(last),
         ]
@@ -124,10 +128,10 @@ class Bags(nn.Module):
         week = (day_of_week - time) / 7.0
         week = week - torch.floor(week)
         parts: list[Tensor] = []
-        for harmonic in (1.0, 2.0):
+        for harmonic in self.day_harmonics:
             parts.append((share * torch.cos(2.0 * math.pi * harmonic * day)).sum(1, keepdim=True))
             parts.append((share * torch.sin(2.0 * math.pi * harmonic * day)).sum(1, keepdim=True))
-        for harmonic in (1.0, 2.0, 3.0):
+        for harmonic in self.week_harmonics:
             parts.append((share * torch.cos(2.0 * math.pi * harmonic * week)).sum(1, keepdim=True))
             parts.append((share * torch.sin(2.0 * math.pi * harmonic * week)).sum(1, keepdim=True))
         return torch.cat(parts, 1)

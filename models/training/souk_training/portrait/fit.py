@@ -22,6 +22,8 @@ from souk_training.portrait.tags import DEMOGRAPHICS, UNKNOWN
 
 WIDTHS = [len(group.labels) for group in DEMOGRAPHICS]
 TAGS = sum(WIDTHS)
+# Of L-BFGS at most.
+ITERATIONS = 80
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,11 @@ class Settings:
     weight_decay: float = 0.1
     # Of half the squared weights, beside mean losses: a logistic regression with C = 1 / (n * this).
     tag_penalty: float = 2.0
-    department_penalty: float = 0.5
+    department_penalty: float = 0.2
     # Times the penalty: of each field in the order of `Bags.fields`, of the second-order terms and of the
     # hidden layers. Departments have rows enough to weigh all alike.
     tag_penalties: tuple[float, ...] = (1.0, 2.0, 2.0, 0.5, 0.5, 1.0, 3.0, 10.0)
-    department_penalties: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0)
+    department_penalties: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 10.0, 20.0)
     # How far the kinship of neighbouring labels reaches, in labels.
     reach: float = 2.0
     # Weight of the correlation between labels of different groups.
@@ -195,15 +197,18 @@ def _linear_optimum(x: Tensor, bought: Tensor, settings: Settings) -> tuple[Tens
 
 def _optimum(x: Tensor, outputs: int, loss_of, penalties: Tensor, tied: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (times kinship) and bias at the minimum of a convex loss, by L-BFGS."""
+    # Columns are scaled so that one penalty of 1 holds for all: unequal penalties would slow L-BFGS down.
+    scale = penalties.rsqrt()
+    x = x * scale
     weights = torch.zeros(x.shape[1], outputs, requires_grad=True)
     bias = torch.zeros(outputs, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights, bias], max_iter=80, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weights, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def closure():
         optimizer.zero_grad()
-        loss = loss_of(x @ weights @ tied + bias) + 0.5 * (penalties * weights.square().sum(1)).sum()
+        loss = loss_of(x @ weights @ tied + bias) + 0.5 * weights.square().sum()
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    return (weights @ tied).detach(), bias.detach()
+    return (scale[:, None] * (weights @ tied)).detach(), bias.detach()

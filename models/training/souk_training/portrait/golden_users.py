@@ -6,7 +6,7 @@ Items, stores and baskets are invented; the cases cover what an encoder can get 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta
 
 import numpy as np
 
@@ -144,7 +144,7 @@ def _half_blank(features: dict, as_of: str) -> None:
 
 def _stamp(as_of: str, days_ago: float) -> str:
     """RFC 3339, to the second where that is exact, else to the microsecond."""
-    end = datetime.combine(datetime.fromisoformat(as_of).date(), time(), timezone.utc) + timedelta(days=1)
+    end = datetime.combine(datetime.fromisoformat(as_of).date(), time(), UTC) + timedelta(days=1)
     moment = end - timedelta(days=days_ago)
     if days_ago > 1e-5:
         return moment.replace(microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")

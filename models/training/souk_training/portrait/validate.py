@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -10,8 +10,10 @@ from tqdm import tqdm
 
 from souk_training.portrait import baseline
 from souk_training.portrait.cohort import Cohort, bags_of
+from souk_training.portrait.embedding import embedding_axes, neighbours_vote
 from souk_training.portrait.fit import TAGS, WIDTHS, Settings, train
 from souk_training.portrait.measures import macro_auc, tag_aucs
+from souk_training.portrait.network import Scaler
 from souk_training.portrait.tags import DEMOGRAPHICS, DEPARTMENTS, UNKNOWN
 
 FOLDS = 5
@@ -62,32 +64,102 @@ def draw_folds(cohort: Cohort, seed: int) -> dict[str, int]:
     return dealt
 
 
-def cross_validate(cohort: Cohort, settings: Settings, seed: int, fold_seed: int = FOLD_SEED) -> list[GroupResult]:
-    """Trains `FOLDS` models, each on the households of the other folds, and as many baselines."""
-    dealt = draw_folds(cohort, fold_seed)
-    folds = np.array([dealt[user] for user in cohort.labelled.users])
-    bought_folds = np.array([dealt[user] for user in cohort.behaviour.users])
-    ours, bought = np.zeros((len(folds), TAGS)), np.zeros(cohort.behaviour.y.shape)
-    base, base_bought = np.zeros(ours.shape), np.zeros(bought.shape)
-    fields = bags_of(cohort.features).fields()
-    with tqdm(total=FOLDS * (settings.epochs + 2), desc="cross-validation", unit="epoch") as bar:
-        for fold in range(FOLDS):
-            held, held_bought = folds == fold, bought_folds == fold
-            labelled, behaviour = cohort.labelled.of(~held), cohort.behaviour.of(~held_bought)
-            trained = train(labelled, behaviour, fields, settings, seed + fold, lambda: bar.update())
-            ours[held] = trained.logits(cohort.labelled.x[held])[:, :TAGS]
-            bought[held_bought] = trained.logits(cohort.behaviour.x[held_bought])[:, TAGS:]
-            x, bought_x = trained.scaler(cohort.labelled.x), trained.scaler(cohort.behaviour.x)
-            base[held] = _baseline_tags(x.numpy(), cohort.labelled.y, folds, fold)
-            bar.update()
-            base_bought[held_bought] = baseline.predict_departments(
-                bought_x[~held_bought].numpy(), behaviour.y, bought_folds[~held_bought], bought_x[held_bought].numpy()
-            )
-            bar.update()
-    departments = GroupResult(
-        DEPARTMENTS, cohort.departments, False, bought_folds, cohort.behaviour.y, bought, base_bought
-    )
-    return [*_demographic_results(cohort, folds, ours, base), departments]
+@dataclass(frozen=True)
+class Folds:
+    """Fold of each row of the cohort."""
+
+    labelled: np.ndarray
+    behaviour: np.ndarray
+
+    @staticmethod
+    def draw(cohort: Cohort, seed: int) -> Folds:
+        """By household, so that all rows of one are in one fold."""
+        dealt = draw_folds(cohort, seed)
+        return Folds(*(np.array([dealt[user] for user in part.users]) for part in (cohort.labelled, cohort.behaviour)))
+
+
+@dataclass
+class OutOfFold:
+    """What was found for each row by a model that has not seen its household."""
+
+    tags: np.ndarray  # [n, TAGS]
+    departments: np.ndarray  # [n, departments]
+
+    @staticmethod
+    def empty(cohort: Cohort) -> OutOfFold:
+        """Zeros."""
+        return OutOfFold(np.zeros((len(cohort.labelled.x), TAGS)), np.zeros(cohort.behaviour.y.shape))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Everything that the card reports."""
+
+    groups: list[GroupResult]
+    # Macro AUC of each fold and group, `[FOLDS, groups]`, of the model with a part taken out.
+    without: dict[str, np.ndarray]
+    # Macro AUC of the departments by fold, from the vote of the nearest households, by kind of coordinates.
+    neighbours: dict[str, np.ndarray]
+
+
+# Parts that are taken out one at a time, to see what each brings.
+ABLATIONS = {
+    "kinship of labels": {"reach": 1e-3, "across": 0.0},
+    "second order and deep part": {
+        "tag_penalties": (1.0, 2.0, 2.0, 0.5, 0.5, 1.0, 1e6, 1e6),
+        "department_penalties": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1e6, 1e6),
+    },
+}
+
+
+def cross_validate(cohort: Cohort, settings: Settings, seed: int, fold_seed: int = FOLD_SEED) -> Validation:
+    """Trains `FOLDS` models, each on the households of the other folds, as many baselines and ablations."""
+    folds = Folds.draw(cohort, fold_seed)
+    with tqdm(total=FOLDS * (settings.epochs * (1 + len(ABLATIONS)) + 2), desc="cross-validation", unit="epoch") as bar:
+        base = _baseline(cohort, folds, bar.update)
+        ours, votes = _ours(cohort, folds, settings, seed, bar.update)
+        groups = _results(cohort, folds, ours, base)
+        without = {}
+        for name, change in ABLATIONS.items():
+            found, _ = _ours(cohort, folds, replace(settings, **change), seed, bar.update)
+            results = _results(cohort, folds, found, base)
+            without[name] = np.stack([result.macro(result.probabilities()) for result in results], axis=1)
+    departments = groups[-1]
+    return Validation(groups, without, {name: departments.macro(vote) for name, vote in votes.items()})
+
+
+def _ours(cohort: Cohort, folds: Folds, settings: Settings, seed: int, progress) -> tuple[OutOfFold, dict]:
+    """Logits, and the votes of the nearest households by embedding and by the bags themselves."""
+    found, fields = OutOfFold.empty(cohort), bags_of(cohort.features).fields()
+    votes = {"embedding": np.zeros(found.departments.shape), "standardised bags": np.zeros(found.departments.shape)}
+    for fold in range(FOLDS):
+        held, held_bought = folds.labelled == fold, folds.behaviour == fold
+        labelled, behaviour = cohort.labelled.of(~held), cohort.behaviour.of(~held_bought)
+        trained = train(labelled, behaviour, fields, settings, seed + fold, progress)
+        found.tags[held] = trained.logits(cohort.labelled.x[held])[:, :TAGS]
+        found.departments[held_bought] = trained.logits(cohort.behaviour.x[held_bought])[:, TAGS:]
+        x = trained.scaler(cohort.behaviour.x)
+        axes, center = embedding_axes(trained.members, x[~held_bought])
+        places = (trained.members.parts(x)[1].detach() - center) @ axes
+        for name, at in (("embedding", places), ("standardised bags", x)):
+            votes[name][held_bought] = neighbours_vote(at[held_bought], at[~held_bought], behaviour.y)
+    return found, votes
+
+
+def _baseline(cohort: Cohort, folds: Folds, progress) -> OutOfFold:
+    """Probabilities of the logistic regressions, on bags standardised by the same training households."""
+    found, fields = OutOfFold.empty(cohort), bags_of(cohort.features).fields()
+    for fold in range(FOLDS):
+        scaler = Scaler.fit(cohort.labelled.x[folds.labelled != fold], fields)
+        tag_x, x = scaler(cohort.labelled.x).numpy(), scaler(cohort.behaviour.x).numpy()
+        found.tags[folds.labelled == fold] = _baseline_tags(tag_x, cohort.labelled.y, folds.labelled, fold)
+        progress()
+        held = folds.behaviour == fold
+        found.departments[held] = baseline.predict_departments(
+            x[~held], cohort.behaviour.y[~held], folds.behaviour[~held], x[held]
+        )
+        progress()
+    return found
 
 
 def _baseline_tags(x: np.ndarray, y: np.ndarray, folds: np.ndarray, fold: int) -> np.ndarray:
@@ -99,17 +171,26 @@ def _baseline_tags(x: np.ndarray, y: np.ndarray, folds: np.ndarray, fold: int) -
     return np.concatenate(parts, axis=1)
 
 
-def _demographic_results(cohort: Cohort, folds, ours, base) -> list[GroupResult]:
-    """Cuts the columns into groups and drops blanks."""
+def _results(cohort: Cohort, folds: Folds, ours: OutOfFold, base: OutOfFold) -> list[GroupResult]:
+    """Cuts the columns into groups and drops blanks; the departments come last."""
     results, start = [], 0
     for index, group in enumerate(DEMOGRAPHICS):
         columns = slice(start, start + len(group.labels))
         known = cohort.labelled.y[:, index] != UNKNOWN
         results.append(
             GroupResult(
-                group.name, list(group.labels), True, folds[known], cohort.labelled.y[known, index],
-                ours[known, columns], base[known, columns],
-            )  # fmt: skip
+                group.name,
+                list(group.labels),
+                True,
+                folds.labelled[known],
+                cohort.labelled.y[known, index],
+                ours.tags[known, columns],
+                base.tags[known, columns],
+            )
         )
         start = columns.stop
-    return results
+    departments = GroupResult(
+        DEPARTMENTS, cohort.departments, False, folds.behaviour, cohort.behaviour.y, ours.departments,
+        base.departments,
+    )  # fmt: skip
+    return [*results, departments]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from souk_training import export
@@ -13,30 +12,31 @@ from souk_training.layout import Layout
 from souk_training.manifest import build_manifest
 from souk_training.portrait import calibrate, spec
 from souk_training.portrait.cohort import Cohort, bags_of, read_cohort
+from souk_training.portrait.embedding import EMBEDDING_DIM, embedding_axes
 from souk_training.portrait.fit import WIDTHS, Settings, train
 from souk_training.portrait.golden_users import golden_users
-from souk_training.portrait.network import Members, Portrait
+from souk_training.portrait.network import Portrait
 from souk_training.portrait.portrait_card import write_card
 from souk_training.portrait.tags import EMBEDDING
-from souk_training.portrait.validate import GroupResult, cross_validate
+from souk_training.portrait.validate import GroupResult, Validation, cross_validate
 
 MODEL = "user_portrait"
-EMBEDDING_DIM = 24
 
 
-def train_version(layout: Layout, folder: Path, seed: int) -> list[GroupResult]:
+def train_version(layout: Layout, folder: Path, seed: int) -> Validation:
     """Cross-validates, trains on everything by `seed`, and writes `folder`, whose name is the version's number."""
+    version = export.new_version(folder)
     export.deterministic(seed)
     settings, cohort = Settings(), read_cohort(layout)
-    results = cross_validate(cohort, settings, seed)
+    validation = cross_validate(cohort, settings, seed)
     network = train_portrait(cohort, settings, seed)
-    manifest = version_manifest(cohort, results, int(folder.name))
-    text = write_card(layout.info, cohort, results, settings, _command(folder, seed))
+    manifest = version_manifest(cohort, validation.groups, version)
+    text = write_card(layout.info, cohort, validation, settings, _command(folder, seed))
     export.write_version(folder, network, manifest, golden_users(manifest, seed), text)
-    for result in results:
+    for result in validation.groups:
         ours, base = result.macro(result.probabilities()).mean(), result.macro(result.baseline).mean()
         print(f"{result.name}: AUC {ours:.3f}, logistic regression {base:.3f}", file=sys.stderr)
-    return results
+    return validation
 
 
 def train_portrait(cohort: Cohort, settings: Settings, seed: int) -> Portrait:
@@ -47,22 +47,6 @@ def train_portrait(cohort: Cohort, settings: Settings, seed: int) -> Portrait:
     projection, center = embedding_axes(trained.members, trained.scaler(cohort.everyone.x))
     groups = [*WIDTHS, len(cohort.departments)]
     return Portrait(bags, trained.scaler, trained.members, trained.head, groups, projection, center).eval()
-
-
-def embedding_axes(members: Members, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Principal axes `[members * hidden, EMBEDDING_DIM]` of the hidden layers of all users, and their mean.
-
-    Scaled so that an embedding's squared length is 1 on the mean.
-    """
-    with torch.inference_mode():
-        hidden = members.parts(x)[1].double()
-    center = hidden.mean(0)
-    _, _, axes = torch.linalg.svd(hidden - center, full_matrices=False)
-    axes = axes[:EMBEDDING_DIM].T
-    # The sign of an axis is free: its largest component is made positive.
-    axes = axes * torch.sign(axes.gather(0, axes.abs().argmax(0, keepdim=True)))
-    length = ((hidden - center) @ axes).square().sum(1).mean().sqrt()
-    return (axes / length).float().contiguous(), center.float()
 
 
 def version_manifest(cohort: Cohort, results: list[GroupResult], version: int) -> dict:
