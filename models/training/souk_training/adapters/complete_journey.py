@@ -38,7 +38,9 @@ def adapt(data: Path, out: Path) -> None:
     entities = events[["entity_id"]].drop_duplicates().assign(country="US")
     tables = {"entities": entities, "events": events, "labels": read_labels(data)}
     write_layout(out, dataset_info(), tables)
-    print(f"{out}: {len(entities)} households, {len(purchases)} lines, {len(tables['labels'])} labelled", file=sys.stderr)
+    print(
+        f"{out}: {len(entities)} households, {len(purchases)} lines, {len(tables['labels'])} labelled", file=sys.stderr
+    )
 
 
 def read_purchases(data: Path) -> pd.DataFrame:
