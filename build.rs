@@ -10,8 +10,7 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-const PROTOS: [&str; 3] =
-    ["souk/v1/feature.proto", "souk/v1/merchant_gmv.proto", "souk/v1/user_portrait.proto"];
+const PROTOS: [&str; 3] = ["souk/v1/feature.proto", "souk/v1/merchant_gmv.proto", "souk/v1/user_portrait.proto"];
 
 /// The messages whose fields are features.
 const FEATURES: [&str; 2] = ["MerchantFeatures", "UserFeatures"];
@@ -49,8 +48,7 @@ fn run_path() {
 /// `impl Row` for every message of [`FEATURES`], and `impl Table` for the
 /// messages that they repeat.
 fn feature_rows(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
-    let messages: Vec<&DescriptorProto> =
-        descriptors.file.iter().flat_map(|file| &file.message_type).collect();
+    let messages: Vec<&DescriptorProto> = descriptors.file.iter().flat_map(|file| &file.message_type).collect();
     let find = |name: &str| {
         messages.iter().copied().find(|message| message.name() == name).ok_or(format!("no message {name}"))
     };

@@ -1,6 +1,6 @@
 //! Health, readiness and reflection: what a load balancer and a person see.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use tokio_stream::StreamExt as _;
 use tonic_health::pb::HealthCheckRequest;
@@ -145,5 +145,5 @@ async fn a_watcher_sees_the_server_leave() {
     server.terminate();
     let second = watched.next().await.unwrap().unwrap();
     assert_eq!(second.status().as_str_name(), "NOT_SERVING");
-    assert!(server.exit(Duration::from_secs(3)).await.success());
+    assert!(server.exit(std::time::Duration::from_secs(3)).await.success());
 }
