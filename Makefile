@@ -60,7 +60,7 @@ clean: ## Remove what was built here; the caches outside stay
 .PHONY: test
 test: setup venv ## Set up and run every test, Rust and Python
 	PYTHONPATH=$(TRAINING) .venv/bin/python -m pytest -q $(TRAINING)
-	SOUK_PYTHON=$(CURDIR)/.venv/bin/python cargo test $(CARGO_FLAGS)
+	SOUK_PYTHON=$(CURDIR)/.venv/bin/python cargo test --no-fail-fast $(CARGO_FLAGS)
 
 # Enough to encode rows as training does, without torch.
 .PHONY: venv
