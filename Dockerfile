@@ -25,8 +25,7 @@ COPY LICENSE /usr/share/doc/souk/LICENSE
 WORKDIR /srv/souk
 COPY models models
 USER souk
-# From outside the container: requests, and the metrics and readiness that operators ask for.
-# The admin port stays on the loopback address; reach it with `docker exec`.
+# From outside the container: requests, and the readiness that probes ask for.
 ENV SOUK__SERVER__LISTEN=0.0.0.0:50051 SOUK__SERVER__HTTP_LISTEN=0.0.0.0:9464
 EXPOSE 50051 9464
 ENTRYPOINT ["souk"]
