@@ -8,6 +8,7 @@ use super::{
         merchant_gmv_service_server::MerchantGmvService,
     },
     scoring::{Call, Scoring, wrong_head},
+    sending::sending,
     stream::{Replies, in_order},
 };
 use crate::{
@@ -64,9 +65,9 @@ impl MerchantGmvService for GmvEndpoint {
     type StreamGmvStream = Replies<PredictGmvResponse>;
 
     async fn predict_gmv(&self, request: Request<PredictGmvRequest>) -> Result<Response<PredictGmvResponse>, Status> {
-        let _accepted = self.scoring.drain.accept()?;
+        let accepted = self.scoring.drain.accept()?;
         let call = Call::new(request.extensions(), Lane::Interactive);
-        Ok(Response::new(self.predict(request.into_inner(), call).await?))
+        Ok(sending(self.predict(request.into_inner(), call).await?, accepted))
     }
 
     async fn stream_gmv(

@@ -16,6 +16,7 @@ mod oversize;
 mod portraits;
 pub mod proto;
 mod scoring;
+mod sending;
 mod status;
 mod stream;
 
@@ -26,6 +27,7 @@ pub use json::{JsonError, JsonForms};
 pub use oversize::oversize_is_exhausted;
 pub use portraits::PortraitEndpoint;
 pub use scoring::{Scoring, today_utc};
+pub use sending::counted_until_sent;
 
 use crate::manifest::Task;
 

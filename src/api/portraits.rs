@@ -8,6 +8,7 @@ use super::{
         portrait_result::Outcome, user_portrait_service_server::UserPortraitService,
     },
     scoring::{Call, Scoring, wrong_head},
+    sending::sending,
     stream::{Replies, in_order},
 };
 use crate::{
@@ -61,9 +62,9 @@ impl UserPortraitService for PortraitEndpoint {
         &self,
         request: Request<GetPortraitsRequest>,
     ) -> Result<Response<GetPortraitsResponse>, Status> {
-        let _accepted = self.scoring.drain.accept()?;
+        let accepted = self.scoring.drain.accept()?;
         let call = Call::new(request.extensions(), Lane::Interactive);
-        Ok(Response::new(self.portray(request.into_inner(), call).await?))
+        Ok(sending(self.portray(request.into_inner(), call).await?, accepted))
     }
 
     async fn stream_portraits(

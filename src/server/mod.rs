@@ -29,7 +29,8 @@ use tracing::{error, info, warn};
 
 use crate::{
     api::{
-        Drain, GmvEndpoint, GrpcTimeoutLayer, JsonError, JsonForms, PortraitEndpoint, Scoring, oversize_is_exhausted,
+        Drain, GmvEndpoint, GrpcTimeoutLayer, JsonError, JsonForms, PortraitEndpoint, Scoring, counted_until_sent,
+        oversize_is_exhausted,
         proto::{
             DESCRIPTORS,
             v1::{
@@ -219,6 +220,7 @@ fn transport(
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let served = Transport::builder()
         .layer(MapResponseLayer::new(oversize_is_exhausted))
+        .layer(MapResponseLayer::new(counted_until_sent))
         .layer(GrpcTimeoutLayer)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, async move { close.cancelled().await });

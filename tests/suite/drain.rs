@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _, stream};
-use souk::api::proto::v1::PredictGmvRequest;
-use tonic::Code;
+use http::uri::PathAndQuery;
+use souk::api::proto::v1::{PredictGmvRequest, PredictGmvResponse};
+use tokio::time::timeout;
+use tonic::{Code, IntoRequest as _, client::Grpc};
 use tonic_health::pb::HealthCheckRequest;
+use tonic_prost::ProstCodec;
 
 use super::common::{
     rows::{forecasts_of, merchants},
@@ -27,16 +30,18 @@ async fn watch(server: &TestServer) -> tonic::Streaming<tonic_health::pb::Health
     watched
 }
 
+/// A request with a reply of more than a megabyte.
+fn large() -> PredictGmvRequest {
+    let quantiles = (1..=100).map(|percent| f64::from(percent) / 101.0).collect();
+    PredictGmvRequest { quantiles, ..forecasts_of(merchants(1024)) }
+}
+
 /// A stream whose replies nobody reads; they are more than its windows hold.
 async fn stalled(server: &TestServer) -> impl Sized + use<> {
     let channel = server.narrow_channel().await;
     let mut client = souk::api::proto::v1::merchant_gmv_service_client::MerchantGmvServiceClient::new(channel)
         .max_decoding_message_size(usize::MAX);
-    let request = PredictGmvRequest {
-        quantiles: (1..=100).map(|percent| f64::from(percent) / 101.0).collect(),
-        ..forecasts_of(merchants(1024))
-    };
-    let messages = stream::iter(vec![request; 4]).chain(stream::pending());
+    let messages = stream::iter(vec![large(); 4]).chain(stream::pending());
     let replies = client.stream_gmv(messages).await.unwrap();
     (client, replies)
 }
@@ -96,6 +101,25 @@ async fn requests_that_run_when_the_server_is_stopped_are_answered() {
 }
 
 #[tokio::test]
+async fn a_large_reply_is_sent_to_its_end_however_slowly_it_is_read() {
+    let mut server = Launch::new().serving().await;
+    // As if it were a stream, so that headers come before anybody reads the body.
+    let mut client = Grpc::new(server.narrow_channel().await).max_decoding_message_size(usize::MAX);
+    client.ready().await.unwrap();
+    let method = PathAndQuery::from_static("/souk.v1.MerchantGmvService/PredictGmv");
+    let codec = ProstCodec::<PredictGmvRequest, PredictGmvResponse>::default();
+    let mut reply = client.server_streaming(large().into_request(), method, codec).await.unwrap().into_inner();
+
+    server.terminate();
+    server.logs("stopping").await;
+    // Longer than connections may take to close once all work is done.
+    assert!(timeout(SOON, server.ended()).await.is_err(), "{}", server.log());
+    assert_eq!(reply.message().await.unwrap().unwrap().results.len(), 1024);
+    assert!(reply.message().await.unwrap().is_none());
+    assert!(server.exit(SOON).await.success(), "{}", server.log());
+}
+
+#[tokio::test]
 async fn watchers_and_idle_connections_do_not_hold_the_exit() {
     let mut server = Launch::new().serving().await;
     let mut watched = watch(&server).await;
@@ -113,7 +137,7 @@ async fn watchers_and_idle_connections_do_not_hold_the_exit() {
 #[tokio::test]
 async fn a_stream_that_never_stops_sending_does_not_hold_the_exit() {
     let mut server = Launch::new().serving().await;
-    let messages = stream::repeat_with(|| forecasts_of(merchants(8)));
+    let messages = stream::repeat(forecasts_of(merchants(8)));
     let mut replies = server.gmv().await.stream_gmv(messages).await.unwrap().into_inner();
     replies.message().await.unwrap().unwrap();
     server.terminate();

@@ -104,12 +104,15 @@ impl TestServer {
 
     /// Waits for the end of the process; it must come within `bound`.
     pub(crate) async fn exit(&mut self, bound: Duration) -> ExitStatus {
-        // The log ends with the process that writes it.
-        let ended = async { while self.log.changed().await.is_ok() {} };
-        if timeout(bound, ended).await.is_err() {
+        if timeout(bound, self.ended()).await.is_err() {
             panic!("still running after {bound:?}:\n{}", self.log());
         }
         self.child.wait().unwrap()
+    }
+
+    /// Waits for the end of the log, which is that of the process that writes it.
+    pub(crate) async fn ended(&mut self) {
+        while self.log.changed().await.is_ok() {}
     }
 
     /// Kibibytes of memory that the process holds.

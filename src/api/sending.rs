@@ -1,0 +1,69 @@
+//! Accepted work is open until its reply was sent: a large reply on a slow line
+//! takes longer to send than to make, and would be cut off by the process' end.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response as HttpResponse;
+use http_body::Frame;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tonic::{Response, Status, body::Body};
+
+/// The connection takes one piece as soon as there is room for a byte, and keeps
+/// it until there is room for all; so a piece is what may still be unsent when
+/// the work no longer counts. HTTP/2's initial window.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// On its way from an endpoint to [`counted_until_sent`], in a response's extensions.
+#[derive(Clone)]
+struct Sending {
+    _accepted: TaskTrackerToken,
+}
+
+/// The reply to a request that was accepted.
+pub(super) fn sending<T>(reply: T, accepted: TaskTrackerToken) -> Response<T> {
+    let mut response = Response::new(reply);
+    response.extensions_mut().insert(Sending { _accepted: accepted });
+    response
+}
+
+/// Has the body of a reply hold what its endpoint accepted, and leave in pieces.
+pub fn counted_until_sent(mut response: HttpResponse<Body>) -> HttpResponse<Body> {
+    let sending = response.extensions_mut().remove::<Sending>();
+    response.map(|body| Body::new(Pieces { body, rest: Bytes::new(), _sending: sending }))
+}
+
+/// The frames of a body, the large ones cut.
+struct Pieces {
+    body: Body,
+    /// What is left of the frame that is being cut.
+    rest: Bytes,
+    _sending: Option<Sending>,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.rest.is_empty() {
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            match frame.into_data() {
+                Ok(data) => self.rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+        let piece = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+}
