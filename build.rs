@@ -2,6 +2,8 @@
 //! reflection and JSON, and the mapping from typed fields to feature names.
 //! Also gives the binary a run path to libtorch.
 
+#![allow(clippy::disallowed_methods, reason = "cargo tells build scripts everything through the environment")]
+
 use std::{env, error::Error, fmt::Write as _, fs, path::PathBuf};
 
 use prost::Message as _;

@@ -129,11 +129,11 @@ fn compare(place: &str, found: &[f64], wanted: Option<&Vec<f64>>, tolerance: Tol
         problems.add(format!("{place}: has {} values, the manifest says {}", wanted.len(), found.len()));
         return;
     }
-    let off = |(found, wanted): (&f64, &f64)| {
-        // Not `>`, which NaN would pass.
-        !((found - wanted).abs() <= tolerance.absolute + tolerance.relative * wanted.abs())
+    // A NaN is near nothing.
+    let near = |(found, wanted): (&f64, &f64)| {
+        (found - wanted).abs() <= tolerance.absolute + tolerance.relative * wanted.abs()
     };
-    if let Some(index) = found.iter().zip(wanted).position(off) {
+    if let Some(index) = found.iter().zip(wanted).position(|pair| !near(pair)) {
         let (found, wanted) = (found.get(index), wanted.get(index));
         problems.add(format!(
             "{place}[{index}]: served {found:?}, training computed {wanted:?}",
