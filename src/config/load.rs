@@ -162,7 +162,7 @@ fn unknown_key(key: &str, value: &Value, known: &BTreeMap<String, Value>) -> Pro
 
 fn found(value: &Value) -> String {
     let origin = value.origin().map_or_else(String::new, |origin| format!(" (from {origin})"));
-    format!("= {value:?}{origin}", value = value.to_string())
+    format!("{value:?}{origin}", value = value.to_string())
 }
 
 fn count(problems: usize) -> String {
@@ -249,7 +249,7 @@ mod tests {
     fn a_problem_names_key_value_place_and_what_was_meant() {
         let file = file("[batch]\nmax_row = 8\n");
         let said = load(Some(&file), &Environment::default()).unwrap_err().to_string();
-        assert!(said.contains("batch.max_row: = \"8\""), "{said}");
+        assert!(said.contains("batch.max_row: \"8\""), "{said}");
         assert!(said.contains(&file.display().to_string()), "{said}");
         assert!(said.contains("did you mean batch.max_rows?"), "{said}");
     }

@@ -97,7 +97,8 @@ impl Registry {
             return Err(ScoreError::NoLiveVersion { model: model.to_owned(), reason: why_none(known) });
         };
         let number = live.manifest.version;
-        if wanted.is_empty() || wanted == STABLE || wanted.parse() == Ok(number) {
+        // As text: `01` and `+1` are no numbers of versions.
+        if wanted.is_empty() || wanted == STABLE || wanted == number.to_string() {
             return Ok(Resolved { version: Arc::clone(live), label: STABLE });
         }
         let wanted = match wanted.parse::<u64>() {
@@ -145,7 +146,7 @@ mod tests {
     fn what_is_not_there_is_answered_with_what_is() {
         let registry = Registry::new();
         registry.publish("merchant_gmv", fixture::live("merchant_gmv", 7));
-        for wanted in ["8", "canary", "-1", "7.0"] {
+        for wanted in ["8", "canary", "-1", "+7", "07", "7.0"] {
             let Err(ScoreError::NotFound { available, .. }) = registry.resolve("merchant_gmv", wanted) else {
                 unreachable!("{wanted:?} was found");
             };
