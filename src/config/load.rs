@@ -250,7 +250,9 @@ mod tests {
         let file = file("[batch]\nmax_row = 8\n");
         let said = load(Some(&file), &Environment::default()).unwrap_err().to_string();
         assert!(said.contains("batch.max_row: \"8\""), "{said}");
-        assert!(said.contains(&file.display().to_string()), "{said}");
+        // The reader names it from the working folder on.
+        let name = file.file_name().unwrap().to_string_lossy();
+        assert!(said.contains(&*name), "{said}");
         assert!(said.contains("did you mean batch.max_rows?"), "{said}");
     }
 
