@@ -1,6 +1,6 @@
 //! What both endpoints do: resolve, encode, score.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc, time::Instant};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use prost_types::Duration as ProtoDuration;
@@ -82,7 +82,13 @@ impl Scoring {
             let model = Arc::clone(&by.version.engine);
             let deadline = call.deadline.map(|deadline| deadline.0);
             let mut stack = self.stack.clone();
-            Some(stack.ready().await?.call(Job { model, rows, deadline, lane: call.lane }).await?)
+            Some(
+                stack
+                    .ready()
+                    .await?
+                    .call(Job { model, rows, deadline, lane: call.lane, since: Instant::now() })
+                    .await?,
+            )
         };
         Ok(Answered { by, rows: encoded, scored })
     }
@@ -133,11 +139,12 @@ impl Answered {
                 Ok(encoded) => encoded,
                 Err(error) => return (Err(error), Vec::new()),
             };
-            let made = match scored {
-                Some(scored) => head(scored, row).map_err(|error| at_fault(version, &error.to_string())),
-                None => Err(at_fault(version, "the row was not scored")),
+            let made = match scored.as_ref().map(|scored| (scored, scored.place(row))) {
+                Some((scored, Ok(place))) => head(scored, place).map_err(|error| error.to_string()),
+                Some((_, Err(reason))) => Err(reason.to_owned()),
+                None => Err("the row was not scored".to_owned()),
             };
-            (made, defaulted)
+            (made.map_err(|what| at_fault(version, &what)), defaulted)
         };
         std::mem::take(&mut self.rows).into_iter().map(answer).collect()
     }

@@ -1,13 +1,14 @@
 //! Bounds the rows that wait or run.
 //!
-//! It counts rows and not requests, since rows are what costs. It does not
-//! queue: interactive jobs over the bound are refused, bulk jobs wait here.
+//! It counts rows and not requests, since rows are what costs. Interactive jobs
+//! over the bound are refused. Bulk jobs wait here for a share of their half, so
+//! that a flood of streams leaves room for whoever asks for one row.
 
 use std::{
     num::NonZeroUsize,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,23 +24,36 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Makes [`Admit`]; all services of one layer share one budget.
 #[derive(Debug, Clone)]
 pub struct AdmitLayer {
-    budget: Arc<Semaphore>,
-    limit: usize,
+    budget: Budget,
 }
+
+/// Rows that may wait or run; clones share them.
+#[derive(Debug, Clone)]
+struct Budget {
+    all: Arc<Semaphore>,
+    /// Taken by bulk jobs before their share of all.
+    bulk: Arc<Semaphore>,
+    limit: usize,
+    bulk_limit: usize,
+}
+
+/// What a job holds while it waits or runs.
+type Share = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Admit<S> {
     inner: S,
-    budget: Arc<Semaphore>,
-    limit: usize,
+    budget: Budget,
 }
 
 impl AdmitLayer {
     /// At most `limit` rows at a time.
     pub fn new(limit: NonZeroUsize) -> Self {
         let limit = limit.get().min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
-        Self { budget: Arc::new(Semaphore::new(limit)), limit }
+        let bulk_limit = limit.div_ceil(2);
+        let (all, bulk) = (Arc::new(Semaphore::new(limit)), Arc::new(Semaphore::new(bulk_limit)));
+        Self { budget: Budget { all, bulk, limit, bulk_limit } }
     }
 }
 
@@ -47,13 +61,29 @@ impl<S> Layer<S> for AdmitLayer {
     type Service = Admit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Admit { inner, budget: Arc::clone(&self.budget), limit: self.limit }
+        Admit { inner, budget: self.budget.clone() }
     }
 }
 
-impl<S> Admit<S> {
-    fn overloaded(&self, rows: usize) -> ScoreError {
-        ScoreError::Overloaded { rows, limit: self.limit, retry_after: RETRY_AFTER }
+impl Budget {
+    /// A share for an interactive job, now or not at all.
+    fn at_once(&self, rows: usize) -> Result<Share, ScoreError> {
+        let refused = |limit| ScoreError::Overloaded { rows, limit, retry_after: RETRY_AFTER };
+        let weight = u32::try_from(rows).map_err(|_many| refused(self.limit))?;
+        let share = Arc::clone(&self.all).try_acquire_many_owned(weight);
+        share.map(|share| (share, None)).map_err(|_full| refused(self.limit))
+    }
+
+    /// A share for a bulk job, as soon as there is one.
+    async fn in_turn(self, rows: usize) -> Result<Share, ScoreError> {
+        // More than the bulk half: it takes all of that half, and its rows of all.
+        let half = u32::try_from(rows.min(self.bulk_limit)).map_err(|_many| ScoreError::Draining)?;
+        let refused = ScoreError::Overloaded { rows, limit: self.limit, retry_after: RETRY_AFTER };
+        let weight = u32::try_from(rows).ok().filter(|_| rows <= self.limit).ok_or(refused)?;
+        // Never closed.
+        let bulk = self.bulk.acquire_many_owned(half).await.map_err(|_closed| ScoreError::Draining)?;
+        let share = self.all.acquire_many_owned(weight).await.map_err(|_closed| ScoreError::Draining)?;
+        Ok((share, Some(bulk)))
     }
 }
 
@@ -73,28 +103,18 @@ where
     fn call(&mut self, job: Job) -> Self::Future {
         // Taken here and not in `poll_ready`: what is ready but never calls would
         // sit on its share of the budget.
-        let weight = match u32::try_from(job.rows.len()) {
-            Ok(weight) if job.rows.len() <= self.limit => weight,
-            _ => {
-                let refused = self.overloaded(job.rows.len());
-                return Box::pin(async { Err(refused) });
-            }
-        };
-        let budget = Arc::clone(&self.budget);
         match job.lane {
-            Lane::Interactive => match budget.try_acquire_many_owned(weight) {
+            Lane::Interactive => match self.budget.at_once(job.rows.len()) {
                 Ok(share) => Box::pin(hold(share, self.inner.call(job))),
-                Err(_full) => {
-                    let refused = self.overloaded(job.rows.len());
-                    Box::pin(async { Err(refused) })
-                }
+                Err(refused) => Box::pin(async { Err(refused) }),
             },
             Lane::Bulk => {
                 // The one that said it was ready, not its clone.
                 let clone = self.inner.clone();
                 let mut inner = std::mem::replace(&mut self.inner, clone);
+                let share = self.budget.clone().in_turn(job.rows.len());
                 Box::pin(async move {
-                    let share = budget.acquire_many_owned(weight).await.map_err(|_closed| ScoreError::Draining)?;
+                    let share = before(job.deadline, share).await?;
                     hold(share, inner.call(job)).await
                 })
             }
@@ -102,8 +122,21 @@ where
     }
 }
 
+/// What `share` gives, unless the deadline comes first.
+async fn before<T>(
+    deadline: Option<Instant>,
+    share: impl Future<Output = Result<T, ScoreError>>,
+) -> Result<T, ScoreError> {
+    match deadline {
+        Some(deadline) => {
+            tokio::time::timeout_at(deadline.into(), share).await.unwrap_or(Err(ScoreError::DeadlinePassed))
+        }
+        None => share.await,
+    }
+}
+
 /// Gives the share back when the rows were answered or the caller left.
-async fn hold<F: Future>(share: OwnedSemaphorePermit, scored: F) -> F::Output {
+async fn hold<F: Future>(share: Share, scored: F) -> F::Output {
     let scored = scored.await;
     drop(share);
     scored
@@ -167,18 +200,57 @@ mod tests {
         let (mut admit, mut model) = admit(8);
         model.allow(9);
         ready(&mut admit);
-        let mut first = task::spawn(admit.call(job(8, Lane::Bulk)));
+        let mut first = task::spawn(admit.call(job(3, Lane::Bulk)));
         assert_pending!(first.poll());
         ready(&mut admit);
-        let mut second = task::spawn(admit.call(job(4, Lane::Bulk)));
+        let mut second = task::spawn(admit.call(job(2, Lane::Bulk)));
         assert_pending!(second.poll());
 
-        assert_request_eq!(model, 8).send_response(scored(8));
+        assert_request_eq!(model, 3).send_response(scored(3));
         assert_ready_ok!(first.poll());
         assert!(second.is_woken());
         assert_pending!(second.poll());
-        assert_request_eq!(model, 4).send_response(scored(4));
+        assert_request_eq!(model, 2).send_response(scored(2));
         assert_ready_ok!(second.poll());
+    }
+
+    #[test]
+    fn a_flood_of_bulk_rows_leaves_half_to_interactive_ones() {
+        let (mut admit, mut model) = admit(8);
+        model.allow(9);
+        let mut flood = Vec::new();
+        for _ in 0..4 {
+            ready(&mut admit);
+            let mut bulk = task::spawn(admit.call(job(2, Lane::Bulk)));
+            assert_pending!(bulk.poll());
+            flood.push(bulk);
+        }
+        ready(&mut admit);
+        assert_pending!(task::spawn(admit.call(job(4, Lane::Interactive))).poll());
+    }
+
+    #[tokio::test]
+    async fn a_bulk_job_larger_than_its_half_has_its_turn_when_all_is_free() {
+        let (mut admit, mut model) = admit(8);
+        model.allow(9);
+        ready(&mut admit);
+        let mut large = task::spawn(admit.call(job(8, Lane::Bulk)));
+        assert_pending!(large.poll());
+        assert_request_eq!(model, 8).send_response(scored(8));
+        assert_ready_ok!(large.poll());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bulk_job_waits_no_longer_than_its_deadline() {
+        let (mut admit, mut model) = admit(8);
+        model.allow(9);
+        ready(&mut admit);
+        let mut first = task::spawn(admit.call(job(4, Lane::Bulk)));
+        assert_pending!(first.poll());
+        ready(&mut admit);
+        let deadline = Some(Instant::now() + Duration::from_secs(1));
+        let late = admit.call(Job { deadline, ..job(1, Lane::Bulk) });
+        assert_eq!(late.await, Err(ScoreError::DeadlinePassed));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! From a request's rows to a model's outputs: refuse what can't be in time,
-//! bound what waits, run the rest on threads of its own.
+//! bound what waits, run the rest in batches on threads of its own.
 //!
 //! Architecture invariant: nothing here knows protobuf, tonic or an engine; a
 //! model is whatever implements [`Forward`].
 
 mod admit;
+mod batch;
 mod deadline;
 mod runners;
 
@@ -33,10 +34,12 @@ pub struct Job {
     pub deadline: Option<Instant>,
     /// How patient the caller is.
     pub lane: Lane,
+    /// Since when the rows wait: the end of encoding.
+    pub since: Instant,
 }
 
 /// How patient a caller is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
     /// Somebody waits: refused at once where the queue is full.
     Interactive,
@@ -47,14 +50,30 @@ pub enum Lane {
 /// Outputs, and where the time went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scored {
-    /// As many rows as the job had, in the same order.
+    /// The rows of the job that did not fail, in the same order.
     pub outputs: Rows,
-    /// From the call of the stack until the first row ran.
+    /// Rows of the job that the model failed on, ascending, with what it said.
+    pub failed: Vec<(usize, String)>,
+    /// From the end of encoding until the first row ran.
     pub queue: Duration,
     /// The forward passes, added up.
     pub compute: Duration,
     /// Rows in the largest forward pass.
     pub batch_rows: usize,
+}
+
+impl Scored {
+    /// The place of a job's row among the outputs.
+    ///
+    /// # Errors
+    ///
+    /// What the model said of the row, where it failed on it.
+    pub fn place(&self, row: usize) -> Result<usize, &str> {
+        match self.failed.binary_search_by_key(&row, |(failed, _)| *failed) {
+            Ok(found) => Err(self.failed.get(found).map_or("", |(_, reason)| reason)),
+            Err(before) => Ok(row - before),
+        }
+    }
 }
 
 /// The assembled stack. Clones share queue and runners.
@@ -82,12 +101,18 @@ mod test {
     /// A job of `rows` rows without columns.
     pub(super) fn job(rows: usize, lane: Lane) -> Job {
         let column = Column { width: 1, values: crate::rows::Values::F32(vec![0.0; rows]) };
-        Job { model: Arc::new(Counting), rows: Rows::new(rows, vec![column]).unwrap(), deadline: None, lane }
+        Job {
+            model: Arc::new(Counting),
+            rows: Rows::new(rows, vec![column]).unwrap(),
+            deadline: None,
+            lane,
+            since: Instant::now(),
+        }
     }
 
     /// What a model answers for `rows` rows.
     pub(super) fn scored(rows: usize) -> Scored {
         let outputs = Counting.forward(&job(rows, Lane::Bulk).rows).unwrap();
-        Scored { outputs, queue: Duration::ZERO, compute: Duration::ZERO, batch_rows: rows }
+        Scored { outputs, failed: Vec::new(), queue: Duration::ZERO, compute: Duration::ZERO, batch_rows: rows }
     }
 }

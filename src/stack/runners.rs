@@ -1,4 +1,4 @@
-//! A fixed pool of threads that run forward passes, one job at a time each.
+//! A fixed pool of threads that run batches, and the stack's innermost service.
 //!
 //! Threads of our own and not tokio's: a forward pass blocks, and libtorch keeps
 //! state per thread that must be set once and stay warm.
@@ -7,19 +7,18 @@ use std::{
     any::Any,
     io,
     num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, mpsc},
     task::{Context, Poll},
     thread,
-    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 use thiserror::Error;
-use tokio::sync::oneshot;
 use tower::Service;
 
-use super::{Job, Scored, ScoredFuture};
+use super::{
+    Job, Scored, ScoredFuture,
+    batch::{Batches, pass, run},
+};
 use crate::{
     error::ScoreError,
     rows::{Forward, Rows},
@@ -31,8 +30,13 @@ pub type ThreadSetup = Arc<dyn Fn() -> Box<dyn Any> + Send + Sync>;
 /// The pool. Clones share the threads; they end when the last clone is gone.
 #[derive(Clone)]
 pub struct Runners {
-    queue: Sender<Waiting>,
-    errands: Arc<[Sender<Errand>]>,
+    count: usize,
+    open: Arc<Open>,
+}
+
+/// Keeps the threads.
+struct Open {
+    batches: Batches,
 }
 
 /// A thread that could not be started.
@@ -44,15 +48,6 @@ pub struct RunnerError {
     source: io::Error,
 }
 
-struct Waiting {
-    job: Job,
-    since: Instant,
-    reply: oneshot::Sender<Result<Scored, ScoreError>>,
-}
-
-/// Something that one particular runner does between jobs, such as a warm-up.
-type Errand = Box<dyn FnOnce() + Send>;
-
 impl Runners {
     /// Starts `count` threads.
     ///
@@ -60,22 +55,19 @@ impl Runners {
     ///
     /// [`RunnerError`] where the system refuses a thread.
     pub fn start(count: NonZeroUsize, setup: &ThreadSetup) -> Result<Self, RunnerError> {
-        // Unbounded here because `Admit` bounds the rows above it.
-        let (queue, waiting) = unbounded();
-        let mut errands = Vec::with_capacity(count.get());
+        let batches = Batches::new(count.get());
+        let runners = Self { count: count.get(), open: Arc::new(Open { batches: batches.clone() }) };
         for index in 0..count.get() {
-            let (sender, receiver) = unbounded();
-            errands.push(sender);
-            let (waiting, setup) = (waiting.clone(), Arc::clone(setup));
+            let (batches, setup) = (batches.clone(), Arc::clone(setup));
             thread::Builder::new()
                 .name(format!("runner-{index}"))
                 .spawn(move || {
                     let _kept = setup();
-                    run(&waiting, &receiver);
+                    run(&batches, index);
                 })
                 .map_err(|source| RunnerError { index, count, source })?;
         }
-        Ok(Self { queue, errands: errands.into() })
+        Ok(runners)
     }
 
     /// Has every runner run the model once in each of `rows`, so that no request
@@ -85,18 +77,20 @@ impl Runners {
     ///
     /// [`ScoreError::Model`] where a pass failed.
     pub fn warm(&self, model: &Arc<dyn Forward>, rows: &Arc<[Rows]>) -> Result<(), ScoreError> {
-        let (done, outcomes) = unbounded();
-        for runner in self.errands.iter() {
+        let (done, outcomes) = mpsc::channel();
+        for runner in 0..self.count {
             let (model, rows, done) = (Arc::clone(model), Arc::clone(rows), done.clone());
-            let errand: Errand = Box::new(move || {
+            let errand = Box::new(move || {
                 let outcome = rows.iter().try_for_each(|rows| pass(model.as_ref(), rows).map(drop));
                 // The receiver is gone only where another runner failed already.
                 let _ = done.send(outcome);
             });
-            let _ = runner.send(errand);
+            self.open.batches.send(runner, errand);
         }
         drop(done);
-        outcomes.iter().collect()
+        let (name, version) = model.identity();
+        let failed = |reason| ScoreError::Model { model: name.to_owned(), version, reason };
+        outcomes.iter().collect::<Result<(), String>>().map_err(failed)
     }
 }
 
@@ -110,78 +104,22 @@ impl Service<Job> for Runners {
     }
 
     fn call(&mut self, job: Job) -> Self::Future {
-        let (reply, scored) = oneshot::channel();
-        let sent = self.queue.send(Waiting { job, since: Instant::now(), reply });
-        Box::pin(async move {
-            sent.map_err(|_gone| ScoreError::Draining)?;
-            scored.await.map_err(|_gone| ScoreError::Draining)?
-        })
+        Box::pin(self.open.batches.clone().score(job))
     }
 }
 
-fn run(queue: &Receiver<Waiting>, errands: &Receiver<Errand>) {
-    loop {
-        select_biased! {
-            recv(queue) -> waiting => match waiting {
-                Ok(waiting) => answer(waiting),
-                Err(_closed) => return,
-            },
-            recv(errands) -> errand => match errand {
-                Ok(errand) => errand(),
-                Err(_closed) => return,
-            },
-        }
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.batches.close();
     }
-}
-
-fn answer(Waiting { job, since, reply }: Waiting) {
-    // The caller left: nobody would read the answer.
-    if reply.is_closed() {
-        return;
-    }
-    let begun = Instant::now();
-    let scored = if job.deadline.is_some_and(|deadline| deadline <= begun) {
-        Err(ScoreError::DeadlinePassed)
-    } else {
-        score(&job, begun - since)
-    };
-    let _ = reply.send(scored);
-}
-
-/// Runs a job in passes of at most the model's batch size.
-fn score(job: &Job, queue: Duration) -> Result<Scored, ScoreError> {
-    let most = job.model.max_batch_rows().get();
-    let begun = Instant::now();
-    if job.rows.len() <= most {
-        let outputs = pass(job.model.as_ref(), &job.rows)?;
-        return Ok(Scored { outputs, queue, compute: begun.elapsed(), batch_rows: job.rows.len() });
-    }
-    let mut outputs = pass(job.model.as_ref(), &job.rows.slice(0..most))?;
-    for start in (most..job.rows.len()).step_by(most) {
-        let part = pass(job.model.as_ref(), &job.rows.slice(start..start + most))?;
-        outputs.append(&part).map_err(|ragged| failed(job.model.as_ref(), ragged.to_string()))?;
-    }
-    Ok(Scored { outputs, queue, compute: begun.elapsed(), batch_rows: most })
-}
-
-/// One forward pass; a panic in the engine is an error like any other.
-fn pass(model: &dyn Forward, rows: &Rows) -> Result<Rows, ScoreError> {
-    match catch_unwind(AssertUnwindSafe(|| model.forward(rows))) {
-        Ok(Ok(outputs)) if outputs.len() == rows.len() => Ok(outputs),
-        Ok(Ok(outputs)) => Err(failed(model, format!("{} rows for {}", outputs.len(), rows.len()))),
-        Ok(Err(error)) => Err(failed(model, error.to_string())),
-        Err(_panic) => Err(failed(model, "the engine panicked".into())),
-    }
-}
-
-fn failed(model: &dyn Forward, reason: String) -> ScoreError {
-    let (name, version) = model.identity();
-    ScoreError::Model { model: name.to_owned(), version, reason }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Instant,
+    };
 
     use super::*;
     use crate::{
@@ -189,8 +127,8 @@ mod tests {
         stack::Lane,
     };
 
-    /// Answers each row's own value; raises for 13, panics for 14, and answers
-    /// one row too few for 15.
+    /// Answers each row's own value; raises where a row is 13, panics for 14, and
+    /// answers one row too few for 15.
     #[derive(Default)]
     struct Echo {
         passes: AtomicUsize,
@@ -207,11 +145,12 @@ mod tests {
 
         fn forward(&self, rows: &Rows) -> Result<Rows, ForwardError> {
             self.passes.fetch_add(1, Ordering::SeqCst);
-            match rows.columns()[0].f32_row(0) {
-                [13.0] => Err(ForwardError::Raised("thirteen".into())),
-                [14.0] => panic!("fourteen"),
-                [15.0] => Ok(rows.slice(1..rows.len())),
-                _ => Ok(rows.clone()),
+            let has = |value| (0..rows.len()).any(|row| rows.columns()[0].f32_row(row) == [value]);
+            match () {
+                () if has(13.0) => Err(ForwardError::Raised("thirteen".into())),
+                () if has(14.0) => panic!("fourteen"),
+                () if has(15.0) => Ok(rows.slice(1..rows.len())),
+                () => Ok(rows.clone()),
             }
         }
     }
@@ -224,7 +163,23 @@ mod tests {
     fn job(model: &Arc<Echo>, values: &[f32]) -> Job {
         let column = Column { width: 1, values: Values::F32(values.to_vec()) };
         let rows = Rows::new(values.len(), vec![column]).unwrap();
-        Job { model: Arc::clone(model) as Arc<dyn Forward>, rows, deadline: None, lane: Lane::Interactive }
+        Job {
+            model: Arc::clone(model) as Arc<dyn Forward>,
+            rows,
+            deadline: None,
+            lane: Lane::Interactive,
+            since: Instant::now(),
+        }
+    }
+
+    /// Holds the first runner until the result is dropped.
+    fn hold(runners: &Runners) -> mpsc::Sender<()> {
+        let (busy, working) = mpsc::channel::<()>();
+        let errand = Box::new(move || {
+            let _ = working.recv();
+        });
+        runners.open.batches.send(0, errand);
+        busy
     }
 
     #[tokio::test]
@@ -249,14 +204,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_model_that_raises_panics_or_answers_too_little_is_an_error_and_the_runner_lives() {
+    async fn rows_that_the_model_fails_on_are_alone_and_the_runner_lives() {
         let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
         for (value, reason) in [(13.0, "it raised: thirteen"), (14.0, "the engine panicked"), (15.0, "0 rows for 1")] {
-            let failed = runners.call(job(&model, &[value])).await.unwrap_err();
-            let wanted = ScoreError::Model { model: "echo".into(), version: 2, reason: reason.into() };
-            assert_eq!(failed, wanted);
+            let scored = runners.call(job(&model, &[1.0, 2.0, value, 4.0, 5.0])).await.unwrap();
+            assert_eq!(scored.outputs, job(&model, &[1.0, 2.0, 4.0, 5.0]).rows);
+            assert_eq!(scored.failed, [(2, reason.to_owned())]);
+            assert_eq!((scored.place(1), scored.place(2), scored.place(3)), (Ok(1), Err(reason), Ok(2)));
         }
-        assert!(runners.call(job(&model, &[1.0])).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_waits_together_runs_together() {
+        let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+        let busy = hold(&runners);
+        let calls: Vec<_> = [1.0, 2.0, 3.0, 4.0, 5.0]
+            .map(|value| tokio::spawn(runners.call(job(&model, &[value]))))
+            .into_iter()
+            .collect();
+        tokio::task::yield_now().await;
+        drop(busy);
+        let scored = futures::future::join_all(calls).await;
+        let sizes: Vec<usize> = scored.into_iter().map(|scored| scored.unwrap().unwrap().batch_rows).collect();
+        assert_eq!(sizes, [4, 4, 4, 4, 1]);
+    }
+
+    #[test]
+    fn interactive_rows_go_before_bulk_rows_of_the_same_age() {
+        // See `batch::queue`: told here by the order of the answers.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+            let busy = hold(&runners);
+            let bulk = tokio::spawn(runners.call(Job { lane: Lane::Bulk, ..job(&model, &[1.0]) }));
+            let interactive = tokio::spawn(runners.call(job(&model, &[2.0])));
+            tokio::task::yield_now().await;
+            drop(busy);
+            let (bulk, interactive) = (bulk.await.unwrap().unwrap(), interactive.await.unwrap().unwrap());
+            assert!(interactive.queue < bulk.queue, "{:?} {:?}", interactive.queue, bulk.queue);
+        });
     }
 
     #[tokio::test]
@@ -270,11 +256,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_who_left_is_skipped() {
         let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
-        let (busy, working) = crossbeam_channel::bounded::<()>(0);
-        let errand: Errand = Box::new(move || {
-            let _ = working.recv();
-        });
-        runners.errands[0].send(errand).unwrap();
+        let busy = hold(&runners);
         drop(runners.call(job(&model, &[1.0])));
         let stays = runners.call(job(&model, &[2.0]));
         drop(busy);
@@ -288,5 +270,42 @@ mod tests {
         let rows: Arc<[Rows]> = [job(&model, &[1.0]).rows, job(&model, &[1.0, 2.0]).rows].into();
         pool(3).warm(&(Arc::clone(&model) as Arc<dyn Forward>), &rows).unwrap();
         assert_eq!(model.passes.load(Ordering::SeqCst), 6);
+    }
+
+    /// Any mix of sizes, values at fault, lanes and callers who leave: everyone
+    /// who stays gets exactly its own rows, in order.
+    #[test]
+    fn nobody_ever_gets_the_rows_of_another() {
+        use proptest::prelude::*;
+
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runners = pool(2);
+        let call = (prop::collection::vec(0_u8..20, 1..12), any::<bool>(), any::<bool>());
+        proptest!(ProptestConfig::with_cases(2000), |(calls in prop::collection::vec(call, 1..24))| {
+            let model = Arc::new(Echo::default());
+            runtime.block_on(async {
+                let mut staying = Vec::new();
+                for (number, (kinds, bulk, leaves)) in calls.iter().enumerate() {
+                    // 13, 14 and 15 make the model fail; all others are told apart by caller and row.
+                    let value = |(row, kind): (usize, &u8)| match kind {
+                        13..=15 => f32::from(*kind),
+                        _ => (1000 + number * 100 + row) as f32,
+                    };
+                    let values: Vec<f32> = kinds.iter().enumerate().map(value).collect();
+                    let lane = if *bulk { Lane::Bulk } else { Lane::Interactive };
+                    let scored = tokio::spawn(runners.clone().call(Job { lane, ..job(&model, &values) }));
+                    if *leaves { scored.abort() } else { staying.push((values, scored)) }
+                }
+                for (values, scored) in staying {
+                    let scored = scored.await.unwrap().unwrap();
+                    let good: Vec<f32> = values.iter().copied().filter(|value| *value > 100.0).collect();
+                    let failed: Vec<usize> = (0..values.len()).filter(|row| values[*row] < 100.0).collect();
+                    assert_eq!(scored.failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), failed);
+                    assert_eq!(scored.outputs.len(), good.len());
+                    let rows: Vec<f32> = (0..good.len()).map(|row| scored.outputs.columns()[0].f32_row(row)[0]).collect();
+                    assert_eq!(rows, good);
+                }
+            });
+        });
     }
 }

@@ -1,0 +1,165 @@
+//! One request while its parts wait and run: it joins their outcomes in order.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::super::{Job, Lane, Scored};
+use crate::{
+    error::ScoreError,
+    rows::{Forward, Rows},
+};
+
+/// A request whose rows wait or run.
+pub(super) struct Pending {
+    deadline: Option<Instant>,
+    since: Instant,
+    joining: Mutex<Joining>,
+}
+
+/// Rows of one request that fit into one batch.
+pub(super) struct Part {
+    pub(super) request: Arc<Pending>,
+    /// Which part of its request, from 0.
+    pub(super) index: usize,
+    pub(super) model: Arc<dyn Forward>,
+    pub(super) lane: Lane,
+    pub(super) rows: Rows,
+}
+
+/// What one part gave.
+pub(super) struct Outcome {
+    /// Outputs of the rows that did not fail.
+    pub(super) outputs: Rows,
+    /// Rows of the part that the model failed on, ascending, with the reason.
+    pub(super) failed: Vec<(usize, String)>,
+}
+
+impl Outcome {
+    /// What became of the `size` rows from `start` on.
+    pub(super) fn cut(&self, start: usize, size: usize) -> Self {
+        let rows = start..start + size;
+        let before = self.failed.iter().filter(|(row, _)| *row < start).count();
+        let within = self.failed.iter().filter(|(row, _)| rows.contains(row));
+        let failed: Vec<_> = within.map(|(row, reason)| (row - start, reason.clone())).collect();
+        let good = start - before..start - before + size - failed.len();
+        Self { outputs: self.outputs.slice(good), failed }
+    }
+}
+
+/// The pass that a part ran in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pass {
+    pub(super) began: Instant,
+    pub(super) compute: Duration,
+    pub(super) rows: usize,
+}
+
+struct Joining {
+    /// Gone once the request was answered.
+    reply: Option<oneshot::Sender<Result<Scored, ScoreError>>>,
+    outcomes: Vec<Option<Outcome>>,
+    sizes: Vec<usize>,
+    began: Option<Instant>,
+    compute: Duration,
+    batch_rows: usize,
+}
+
+impl Pending {
+    /// Splits a job into parts that each fit into a batch of its model.
+    pub(super) fn split(job: Job, reply: oneshot::Sender<Result<Scored, ScoreError>>) -> Vec<Part> {
+        let Job { model, rows, deadline, lane, since } = job;
+        let most = model.max_batch_rows().get();
+        let parts: Vec<Rows> = if rows.len() <= most {
+            vec![rows]
+        } else {
+            (0..rows.len()).step_by(most).map(|start| rows.slice(start..start + most)).collect()
+        };
+        let joining = Joining {
+            reply: Some(reply),
+            outcomes: parts.iter().map(|_| None).collect(),
+            sizes: parts.iter().map(Rows::len).collect(),
+            began: None,
+            compute: Duration::ZERO,
+            batch_rows: 0,
+        };
+        let request = Arc::new(Self { deadline, since, joining: Mutex::new(joining) });
+        let part = |(index, rows)| Part { request: Arc::clone(&request), index, model: Arc::clone(&model), lane, rows };
+        parts.into_iter().enumerate().map(part).collect()
+    }
+
+    /// Since when the request waits.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Whether anybody still waits for the answer; who waits longer than the
+    /// deadline is answered here.
+    pub(super) fn is_wanted(&self, now: Instant) -> bool {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.fail(ScoreError::DeadlinePassed);
+        }
+        self.joining(|joining| joining.reply.as_ref().is_some_and(|reply| !reply.is_closed()))
+    }
+
+    /// Answers the whole request with an error, unless it was answered.
+    pub(super) fn fail(&self, error: ScoreError) {
+        if let Some(reply) = self.joining(|joining| joining.reply.take()) {
+            // The caller may have left meanwhile.
+            let _ = reply.send(Err(error));
+        }
+    }
+
+    /// Takes what a part gave; the last one answers the request.
+    pub(super) fn join(&self, part: usize, outcome: Outcome, pass: Pass) {
+        let answer = self.joining(|joining| joining.take(part, outcome, pass, self.since));
+        if let Some((reply, scored)) = answer {
+            let _ = reply.send(scored);
+        }
+    }
+
+    fn joining<T>(&self, change: impl FnOnce(&mut Joining) -> T) -> T {
+        change(&mut self.joining.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+type Answer = (oneshot::Sender<Result<Scored, ScoreError>>, Result<Scored, ScoreError>);
+
+impl Joining {
+    fn take(&mut self, part: usize, outcome: Outcome, pass: Pass, since: Instant) -> Option<Answer> {
+        *self.outcomes.get_mut(part)? = Some(outcome);
+        self.began = Some(self.began.map_or(pass.began, |began| began.min(pass.began)));
+        self.compute += pass.compute;
+        self.batch_rows = self.batch_rows.max(pass.rows);
+        if self.outcomes.iter().any(Option::is_none) {
+            return None;
+        }
+        let reply = self.reply.take()?;
+        Some((reply, self.joined(since)))
+    }
+
+    fn joined(&mut self, since: Instant) -> Result<Scored, ScoreError> {
+        let mut outcomes = std::mem::take(&mut self.outcomes).into_iter().flatten().zip(&self.sizes);
+        let Some((Outcome { mut outputs, mut failed }, size)) = outcomes.next() else {
+            return Err(ScoreError::Draining);
+        };
+        let mut before = *size;
+        for (outcome, size) in outcomes {
+            if outputs.is_empty() {
+                outputs = outcome.outputs;
+            } else if outputs.append(&outcome.outputs).is_err() {
+                // Two passes of one model gave different columns: its answer has no shape.
+                failed.extend((0..*size).map(|row| (before + row, "outputs of different shapes".to_owned())));
+                before += size;
+                continue;
+            }
+            failed.extend(outcome.failed.into_iter().map(|(row, reason)| (before + row, reason)));
+            before += size;
+        }
+        let queue = self.began.map_or(Duration::ZERO, |began| began.saturating_duration_since(since));
+        Ok(Scored { outputs, failed, queue, compute: self.compute, batch_rows: self.batch_rows })
+    }
+}
