@@ -25,7 +25,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(PROTOS, ["proto"])?;
     fs::write(out.join("souk_descriptor.bin"), descriptors.encode_to_vec())?;
     fs::write(out.join("features.rs"), feature_rows(&descriptors)?)?;
-    tonic_prost_build::configure().build_transport(true).compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        // In one order, so that the same row gives the same message each time.
+        .btree_map(".")
+        // Looks at a message before it is decoded.
+        .codec_path("crate::api::bounded::BoundedCodec")
+        .compile_fds(descriptors)?;
 
     run_path();
     Ok(())

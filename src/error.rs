@@ -63,3 +63,30 @@ pub enum ScoreError {
         reason: String,
     },
 }
+
+/// Longest text of a caller that a message repeats, in characters.
+const SHOWN: usize = 64;
+
+/// What a caller sent, as a message repeats it: cut, and without control
+/// characters. A reply must not grow with what was wrong with the request.
+pub fn shown(text: &str) -> String {
+    let cut = text.char_indices().nth(SHOWN).map_or(text, |(end, _)| text.get(..end).unwrap_or_default());
+    let mut shown: String = cut.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if cut.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_sent_is_repeated_briefly() {
+        assert_eq!(shown("canary"), "canary");
+        assert_eq!(shown(&"é".repeat(64)), "é".repeat(64));
+        assert_eq!(shown(&"é".repeat(65)), format!("{}…", "é".repeat(64)));
+        assert_eq!(shown("a\nb\u{1}"), "a\u{fffd}b\u{fffd}");
+    }
+}

@@ -142,17 +142,6 @@ impl Rows {
         &self.columns
     }
 
-    /// Bytes of all values.
-    pub fn bytes(&self) -> usize {
-        self.columns
-            .iter()
-            .map(|column| match &column.values {
-                Values::F32(values) => size_of_val(values.as_slice()),
-                Values::I64(values) => size_of_val(values.as_slice()),
-            })
-            .sum()
-    }
-
     /// Appends one row: `write` pushes exactly `width` values to every column.
     /// Where it fails, or pushed something else, the rows are as before.
     ///
@@ -243,7 +232,8 @@ pub trait Forward: Send + Sync {
 /// Why a forward pass gave no outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ForwardError {
-    /// The model raised: the first line of what it said.
+    /// The model raised: the line of its message that names the error, without
+    /// stack traces and listings of code.
     #[error("it raised: {0}")]
     Raised(String),
     /// An output is not what the manifest says.
@@ -316,10 +306,5 @@ mod tests {
         let other = Rows::new(1, vec![Column { width: 1, values: Values::I64(vec![1]) }]).unwrap();
         assert!(some.append(&other).is_err());
         assert_eq!(some, rows(&[1.0]));
-    }
-
-    #[test]
-    fn bytes_count_every_value() {
-        assert_eq!(rows(&[1.0, 2.0]).bytes(), 2 * 4 + 4 * 8);
     }
 }

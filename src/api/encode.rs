@@ -1,10 +1,13 @@
 //! Rows of a request to rows of a version: the good ones are packed, each bad
 //! one gets its error.
 
+use std::time::{Duration, Instant};
+
 use jiff::civil::Date;
 
 use super::proto::v1::{FieldViolation, Merchant, MerchantFeatures, RowError, User, UserFeatures};
 use crate::{
+    error::shown,
     features::{Encoder, FaultCode, RowFault, Violation, row::Row},
     rows::Rows,
 };
@@ -12,9 +15,8 @@ use crate::{
 /// Longest id that is echoed: ids are names, not payloads.
 const MAX_ID_BYTES: usize = 256;
 
-/// Rows that are encoded before other tasks of the thread get their turn. A user
-/// with 256 events takes about 30 µs, so a turn stays below 0.5 ms.
-const ROWS_PER_TURN: usize = 16;
+/// After so much encoding other tasks of the thread get their turn.
+const TURN: Duration = Duration::from_micros(250);
 
 /// What merchants and users have in common.
 pub(super) trait Entity {
@@ -82,9 +84,11 @@ pub(super) async fn encode<E: Entity>(
 ) -> (Rows, Vec<Result<Encoded, RowError>>) {
     let mut rows = encoder.empty_rows(entities.len());
     let mut encoded = Vec::with_capacity(entities.len());
+    let mut turn = Instant::now();
     for (index, entity) in entities.iter().enumerate() {
-        if index % ROWS_PER_TURN == ROWS_PER_TURN - 1 {
+        if turn.elapsed() > TURN {
             tokio::task::yield_now().await;
+            turn = Instant::now();
         }
         let path = |field: &str| format!("{}[{index}].{field}", E::PLURAL);
         encoded.push(encode_one(entity, encoder, today, &mut rows).map_err(|fault| row_error(fault, path)));
@@ -132,7 +136,7 @@ fn as_of(text: &str, today: Date) -> Result<Date, Violation> {
     let date = text.parse().ok().filter(|_| text.len() == "YYYY-MM-DD".len());
     date.ok_or_else(|| Violation {
         field: "as_of".into(),
-        description: format!("is {text:?}, wanted a date as YYYY-MM-DD"),
+        description: format!("is \"{}\", wanted a date as YYYY-MM-DD", shown(text)),
     })
 }
 

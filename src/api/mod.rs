@@ -7,6 +7,7 @@
 //! Architecture invariant: only this module, the server and the command line's
 //! client know protobuf; only `status` chooses codes.
 
+mod bounded;
 mod deadline;
 mod drain;
 mod encode;

@@ -4,7 +4,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "generated code")]
 #![allow(clippy::all, clippy::indexing_slicing, reason = "generated code")]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use prost_types::Timestamp;
 
@@ -46,7 +46,7 @@ fn column<T: Table>(table: &T, column: usize) -> Value<'_> {
     if table.len() == 0 { Value::Absent } else { Value::Column(table, column) }
 }
 
-fn extra<'a>(values: &'a HashMap<String, FeatureValue>, name: &str) -> Value<'a> {
+fn extra<'a>(values: &'a BTreeMap<String, FeatureValue>, name: &str) -> Value<'a> {
     match values.get(name).and_then(|value| value.kind.as_ref()) {
         None => Value::Absent,
         Some(Kind::Number(value)) => Value::Number(*value),
@@ -56,6 +56,6 @@ fn extra<'a>(values: &'a HashMap<String, FeatureValue>, name: &str) -> Value<'a>
     }
 }
 
-fn extra_names(values: &HashMap<String, FeatureValue>) -> Box<dyn Iterator<Item = &str> + '_> {
+fn extra_names(values: &BTreeMap<String, FeatureValue>) -> Box<dyn Iterator<Item = &str> + '_> {
     Box::new(values.keys().map(String::as_str))
 }

@@ -5,7 +5,12 @@ use super::fault::Faults;
 use super::number::Limits;
 use super::row::{Field, FieldKind, Row, Value};
 use super::series::{self, NumberSeries};
+use crate::error::shown;
 use crate::manifest::Kind;
+
+/// Most elements of a list, and most events of a row: a hundred times what models
+/// read, and little enough that looking at all of them takes a few milliseconds.
+pub(super) const MOST_ELEMENTS: usize = 16_384;
 
 /// Where a value lies within a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +21,19 @@ pub(super) enum Place<'a> {
     Extra(&'a str),
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// The name of the field or feature.
+    pub(super) fn name(self) -> &'a str {
+        match self {
+            Self::Field(name) | Self::Extra(name) => name,
+        }
+    }
+
     /// The path of the value; of the table for one of its columns.
     pub(super) fn path(self) -> String {
         match self {
             Self::Field(name) => format!("features.{}", name.split_once('.').map_or(name, |(table, _)| table)),
-            Self::Extra(name) => format!("features.extra.{name}"),
+            Self::Extra(name) => format!("features.extra.{}", shown(name)),
         }
     }
 
@@ -32,7 +44,22 @@ impl Place<'_> {
                 Some((table, column)) => format!("features.{table}[{index}].{column}"),
                 None => format!("features.{name}[{index}]"),
             },
-            Self::Extra(name) => format!("features.extra.{name}[{index}]"),
+            Self::Extra(name) => format!("features.extra.{}[{index}]", shown(name)),
+        }
+    }
+}
+
+/// Lists that are too long to look at, whoever reads them.
+pub(super) fn lengths(row: &dyn Row, fields: &[Field], faults: &mut Faults) {
+    let typed = fields.iter().enumerate().map(|(index, field)| (Place::Field(field.name), row.value(index)));
+    let extra = row.extra_names().map(|name| (Place::Extra(name), row.extra(name)));
+    let mut named = String::new();
+    for (place, value) in typed.chain(extra) {
+        let found = series::len(value);
+        // The columns of a table are as long as the table: it is named once.
+        if found > MOST_ELEMENTS && place.path() != named {
+            named = place.path();
+            faults.invalid(|| place.path(), || format!("has {found} elements, wanted at most {MOST_ELEMENTS}"));
         }
     }
 }

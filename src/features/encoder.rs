@@ -11,6 +11,7 @@ use super::fault::{Faults, RowFault};
 use super::plan::{ExtraName, PlannedFeature, PlannedInput, Source, extra_names};
 use super::row::{Field, Row, Value};
 use super::series;
+use crate::error::shown;
 use crate::manifest::{Dtype, Kind, Manifest};
 use crate::rows::{Column, Rows};
 
@@ -93,6 +94,8 @@ impl Encoder {
     pub fn encode(&self, row: &dyn Row, as_of: Date, into: &mut Rows) -> Result<Defaulted, RowFault> {
         let as_of = AsOf::new(as_of);
         let mut faults = Faults::default();
+        check::lengths(row, self.fields, &mut faults);
+        std::mem::take(&mut faults).into_result()?;
         check::finite_fields(row, self.fields, as_of, &mut faults);
         self.check_extra(row, as_of, &mut faults);
         let values: Vec<_> = self.features.iter().map(|feature| self.read(feature, row, as_of, &mut faults)).collect();
@@ -124,7 +127,9 @@ impl Encoder {
     fn check_extra(&self, row: &dyn Row, as_of: AsOf, faults: &mut Faults) {
         for name in row.extra_names() {
             let (place, version) = (Place::Extra(name), &self.version);
-            match self.extra.get(name) {
+            let known = self.extra.get(name);
+            let name = shown(name);
+            match known {
                 Some(ExtraName::Feature) => {}
                 Some(ExtraName::Typed) => {
                     faults.invalid(|| place.path(), || format!("`{name}` has a typed field, wanted it there"));
@@ -134,7 +139,7 @@ impl Encoder {
                 }
                 None => faults.unmet(|| place.path(), || format!("feature `{name}` is not known to {version}")),
             }
-            check::finite(row.extra(name), place, as_of, faults);
+            check::finite(row.extra(place.name()), place, as_of, faults);
         }
     }
 
