@@ -28,8 +28,9 @@
 //!
 //! Socket → [`api`] counts the rows and resolves the version, once → each row is
 //! encoded against *that* version's manifest; bad rows get an error of their own
-//! → [`stack`]: deadline, admission, runner → [`rows::Forward`] on a runner's
-//! thread → the version's [`heads::Head`] → reply, in the request's order.
+//! → [`stack`]: deadline, admission, batch → [`rows::Forward`] on a runner's
+//! thread → outputs cut back to their callers → the version's [`heads::Head`] →
+//! reply, in the request's order.
 //!
 //! # The way of a version
 //!
@@ -45,7 +46,8 @@
 //! 3. What training computed and what is served is the same number, to the
 //!    manifest's tolerance: golden rows prove it at every load.
 //! 4. No NaN or infinity leaves as a number.
-//! 5. Everything that waits is bounded in rows; what is late never runs.
+//! 5. Rows that wait or run are bounded; messages of streams wait for their turn,
+//!    four a stream at most. What is late never runs.
 //! 6. Forward passes run on the runners' threads only, never on tokio's.
 //! 7. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
 //!    [`config`] alone reads the environment. `tests/suite/architecture.rs` holds

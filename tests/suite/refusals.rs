@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures::stream;
 use souk::api::proto::v1::{
     FeatureValue, Merchant, PredictGmvRequest, RowError, feature_value::Kind, gmv_result::Outcome,
+    portrait_result::Outcome as PortraitOutcome,
 };
 use tonic::{Code, IntoRequest as _, Request, Status};
 use tonic_types::StatusExt as _;
@@ -211,4 +212,45 @@ async fn a_request_that_would_overfill_the_queue_is_refused_with_when_to_come_ag
         assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
         assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     }
+}
+
+#[tokio::test]
+async fn what_a_caller_sent_is_not_sent_back_at_length() {
+    let server = Launch::new().serving().await;
+    let request = PredictGmvRequest { version: "x".repeat(100_000), ..forecasts_of(merchants(1)) };
+    let status = refused(&server, request).await;
+    assert_eq!(status.code(), Code::NotFound);
+    assert!(status.message().len() < 300, "{status:?}");
+
+    let error = row_error(&server, Merchant { as_of: "\u{1}".repeat(100_000), ..merchant() }).await;
+    assert!(error.message.len() < 300, "{error:?}");
+    let error = row_error(&server, with_extra(&"y".repeat(100_000))).await;
+    assert!(error.message.len() < 600, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_small_message_of_very_many_rows_is_refused_before_it_is_decoded() {
+    let server = Launch::new().serving().await;
+    let status = refused(&server, forecasts_of(vec![Merchant::default(); 100_000])).await;
+    assert_eq!((status.code(), field(&status).as_str()), (Code::InvalidArgument, "merchants"));
+}
+
+#[tokio::test]
+async fn a_user_with_very_many_events_is_refused_alone() {
+    let server = Launch::new().serving().await;
+    let mut rows = users(3);
+    let features = rows[1].features.as_mut().unwrap();
+    features.events = vec![features.events[0].clone(); 20_000];
+    let reply = server.portraits().await.get_portraits(portraits_of(rows)).await.unwrap().into_inner();
+    let errors: Vec<Option<&RowError>> = reply
+        .results
+        .iter()
+        .map(|result| match &result.outcome {
+            Some(PortraitOutcome::Error(error)) => Some(error),
+            _ => None,
+        })
+        .collect();
+    let [None, Some(error), None] = errors.as_slice() else { panic!("{errors:?}") };
+    assert_eq!(error.violations.len(), 1);
+    assert_eq!(error.violations[0].field, "users[1].features.events");
 }
