@@ -1,13 +1,18 @@
 //! The command line. Standard output is for results, standard error for people.
 //!
 //! Exit codes: 0 done; 1 it failed, or what was checked is wrong; 2 it was asked
-//! wrongly (arguments, configuration).
+//! wrongly (arguments, configuration). Where whoever reads the results leaves, as
+//! `head` does, a command ends without a word, and with 0 as `ripgrep` does.
 
 mod check;
 mod score;
 mod serve;
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -48,6 +53,11 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// Whoever read the results left.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the results")]
+struct ReaderLeft;
+
 impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> ExitCode {
@@ -57,30 +67,59 @@ impl Cli {
             Command::Score(score) => score.run(),
             Command::Schema => schema(),
         };
-        match done {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(Failure::Bad) => ExitCode::from(1),
-            Err(Failure::Failed(error)) => failed(1, &error),
-            Err(Failure::Usage(error)) => failed(2, &error),
-        }
+        ExitCode::from(end(done))
     }
 }
 
-fn failed(code: u8, error: &anyhow::Error) -> ExitCode {
-    say(format_args!("souk: {error:#}"));
-    ExitCode::from(code)
+/// Says what there is to say at the end; the exit code.
+fn end(done: Result<(), Failure>) -> u8 {
+    match done {
+        Ok(()) => 0,
+        Err(Failure::Bad) => 1,
+        Err(Failure::Failed(error)) if error.is::<ReaderLeft>() => 0,
+        Err(Failure::Failed(error)) => failed(1, &error),
+        Err(Failure::Usage(error)) => failed(2, &error),
+    }
+}
+
+fn failed(code: u8, error: &anyhow::Error) -> u8 {
+    say(format_args!("souk: {}", sentence(error)));
+    code
+}
+
+/// An error and its causes, each once: some messages of other crates hold their
+/// cause's already.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
 }
 
 /// A line for people, on standard error.
-#[allow(clippy::print_stderr, reason = "the command line talks to people here")]
 fn say(line: fmt::Arguments<'_>) {
-    eprintln!("{line}");
+    // Where nobody listens there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// A result, on standard output.
-#[allow(clippy::print_stdout, reason = "results of commands go to standard output")]
+/// A result, on standard output. Where it can't be written, that is the end of
+/// the program and not of this function only: what else a command might find out
+/// would reach nobody.
 fn print(line: fmt::Arguments<'_>) {
-    println!("{line}");
+    if let Err(error) = written(writeln!(io::stdout(), "{line}")) {
+        std::process::exit(end(Err(error.into())).into());
+    }
+}
+
+/// What became of a result.
+fn written(outcome: io::Result<()>) -> anyhow::Result<()> {
+    outcome.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => ReaderLeft.into(),
+        _ => anyhow::Error::new(error).context("can't write the results"),
+    })
 }
 
 fn schema() -> Result<(), Failure> {
@@ -107,5 +146,32 @@ fn thread_setup(threads: std::num::NonZeroUsize) -> crate::stack::ThreadSetup {
     {
         let _ = threads;
         std::sync::Arc::new(|| Box::new(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no port: {source}")]
+    struct Repeats {
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_said_once_whoever_says_it() {
+        let error = anyhow::Error::new(Repeats { source: io::Error::other("taken") }).context("no server");
+        assert_eq!(sentence(&error), "no server: no port: taken");
+        let error = anyhow::Error::new(io::Error::other("taken")).context("no port");
+        assert_eq!(sentence(&error), "no port: taken");
+    }
+
+    #[test]
+    fn only_a_reader_who_left_makes_a_quiet_end() {
+        assert_eq!(end(written(Err(io::ErrorKind::BrokenPipe.into())).map_err(Failure::from)), 0);
+        assert_eq!(end(written(Err(io::ErrorKind::StorageFull.into())).map_err(Failure::from)), 1);
+        // Not a result: a connection, say.
+        assert_eq!(end(Err(io::Error::from(io::ErrorKind::BrokenPipe).into())), 1);
     }
 }

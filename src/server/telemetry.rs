@@ -11,7 +11,7 @@ use crate::config::{LogFormat, TelemetryConfig};
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     /// `telemetry.log` is no list of directives.
-    #[error("telemetry.log = {value:?}: {source}, wanted e.g. `info` or `souk=debug,warn`")]
+    #[error("telemetry.log = {value:?}, wanted e.g. `info` or `souk=debug,warn`")]
     Directives {
         /// The setting's value.
         value: String,
@@ -19,8 +19,8 @@ pub enum TelemetryError {
         source: tracing_subscriber::filter::ParseError,
     },
     /// Somebody set up logs before.
-    #[error("logs were set up twice: {0}")]
-    Twice(Box<dyn std::error::Error + Send + Sync>),
+    #[error("logs were set up twice")]
+    Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Sends logs to stderr from now on.

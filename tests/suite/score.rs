@@ -2,9 +2,12 @@
 
 #[cfg(feature = "torch")]
 use std::fs;
-use std::{net::TcpListener, path::Path};
+use std::{fs::File, net::TcpListener, path::Path, process::Stdio};
 
-use super::common::program::{souk, stderr};
+use super::common::{
+    models::shipped,
+    program::{program, souk, stderr},
+};
 
 #[cfg(feature = "torch")]
 use super::common::{
@@ -146,6 +149,55 @@ async fn an_unknown_version_is_answered_with_what_there_is() {
     let (code, _, said) = score(&server, "merchant-gmv", &rows("merchant_gmv"), &["--version", "canary"]);
     assert_eq!(code, Some(1));
     assert!(said.contains("canary") && said.contains("there is: version"), "{said}");
+}
+
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn a_line_that_is_no_text_gets_an_error_in_its_place() {
+    let server = Launch::new().serving().await;
+    let lines = rows("merchant_gmv");
+    let input = [lines[0].as_bytes(), b"\r\n{\"merchant_id\":\"\xe9\"}\r\n", lines[1].as_bytes()].concat();
+    let output = souk(Path::new("."), &["score", "merchant-gmv", "--input", "-", "--addr", &server.url()])
+        .write_stdin(input)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let scored = results(&stdout(&output));
+    assert_eq!(scored.len(), 3);
+    assert!(scored[0]["forecast"].is_object() && scored[2]["forecast"].is_object(), "{scored:?}");
+    let message = scored[1]["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("line 2 is no souk.v1.Merchant: invalid utf-8"), "{message}");
+}
+
+/// A pipe that nobody reads.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn a_reader_of_results_who_left_makes_a_quiet_end() {
+    let server = Launch::new().serving().await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rows.jsonl"), rows("merchant_gmv").join("\n")).unwrap();
+    let arguments = ["score", "merchant-gmv", "--input", "rows.jsonl", "--addr", &server.url()];
+    let ended = program(folder.path()).args(arguments).stdout(closed_pipe()).output().unwrap();
+    assert_eq!((ended.status.code(), stderr(&ended).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn other_commands_end_quietly_too_and_a_full_disk_is_named() {
+    let models = shipped();
+    for arguments in [&["schema"][..], &["check", models.to_str().unwrap()]] {
+        let ended = program(Path::new(".")).args(arguments).stdout(closed_pipe()).output().unwrap();
+        assert_eq!((ended.status.code(), stderr(&ended).as_str()), (Some(0), ""), "{arguments:?}");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ended = program(Path::new(".")).args(arguments).stdout(full).output().unwrap();
+        let wanted = "souk: can't write the results: No space left on device (os error 28)\n";
+        assert_eq!((ended.status.code(), stderr(&ended).as_str()), (Some(1), wanted), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -84,27 +84,33 @@ impl Reader {
         request: impl Fn(Vec<Row>) -> Request,
     ) -> Result<(), Gone> {
         let (mut rows, mut lines) = (Vec::new(), Plan::new());
-        for (index, line) in input.lines().enumerate() {
+        for (index, line) in input.split(b'\n').enumerate() {
             let line = match line {
                 Ok(line) => line,
                 Err(error) => return Ok(plan.blocking_send(Err(error))?),
             };
             self.progress.inc(line.len() as u64 + 1);
-            if line.trim().is_empty() {
+            if line.trim_ascii().is_empty() {
                 continue;
             }
-            match self.forms.read(self.message, &line) {
+            match self.row(&line) {
                 Ok(row) => {
                     rows.push(row);
                     lines.push(None);
                 }
-                Err(error) => lines.push(Some(self.unread(index + 1, &error.to_string()))),
+                Err(reason) => lines.push(Some(self.unread(index + 1, &reason))),
             }
             if lines.len() == self.most {
                 flush(&mut rows, &mut lines, plan, send, &request)?;
             }
         }
         flush(&mut rows, &mut lines, plan, send, &request)
+    }
+
+    /// The line's row. JSON minds no `\r` at a line's end.
+    fn row<Row: Message + Default>(&self, line: &[u8]) -> Result<Row, String> {
+        let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
+        self.forms.read(self.message, text).map_err(|error| error.to_string())
     }
 
     fn unread(&self, line: usize, reason: &str) -> RowError {
@@ -143,4 +149,38 @@ fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead + Send>, ProgressBar)> {
     let template = "{bar:30} {bytes}/{total_bytes} {msg} {elapsed} (eta {eta})";
     progress.set_style(ProgressStyle::with_template(template)?);
     Ok((Box::new(BufReader::new(file)), progress))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::proto::v1::Merchant;
+
+    /// The merchants that were read, and for each line whether it was one.
+    fn read(input: &'static [u8]) -> (Vec<String>, Vec<Option<String>>) {
+        let (plan, mut plans) = mpsc::channel(AHEAD);
+        let (send, mut sent) = mpsc::channel(AHEAD);
+        let progress = ProgressBar::hidden();
+        let reader = Reader { forms: JsonForms::new().unwrap(), message: "Merchant", most: 8, progress };
+        let rows = |rows: Vec<Merchant>| rows;
+        assert!(reader.run(Box::new(input), &plan, &send, rows).is_ok());
+        let ids = sent.try_recv().unwrap().into_iter().map(|merchant| merchant.merchant_id).collect();
+        let plan = plans.try_recv().unwrap().unwrap();
+        (ids, plan.into_iter().map(|line| line.map(|error| error.message)).collect())
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_is_an_error_in_its_place() {
+        let (ids, plan) = read(b"{\"merchant_id\":\"a\"}\n{\"merchant_id\":\"\xe9\"}\n{\"merchant_id\":\"c\"}\n");
+        assert_eq!(ids, ["a", "c"]);
+        let [None, Some(error), None] = plan.as_slice() else { panic!("{plan:?}") };
+        assert!(error.starts_with("line 2 is no souk.v1.Merchant: invalid utf-8"), "{error}");
+    }
+
+    #[test]
+    fn lines_may_end_as_on_windows_and_the_last_not_at_all() {
+        let (ids, plan) = read(b"{\"merchant_id\":\"a\"}\r\n\r\n{\"merchant_id\":\"b\"}\r\n{\"merchant_id\":\"c\"}");
+        assert_eq!(ids, ["a", "b", "c"]);
+        assert_eq!(plan, [None, None, None]);
+    }
 }

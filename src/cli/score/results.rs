@@ -16,7 +16,7 @@ use tonic::Status;
 use super::{Score, lines::Plan, refused};
 use crate::{
     api::{JsonForms, proto::v1::RowError},
-    cli::say,
+    cli::{say, written},
 };
 
 /// Errors of rows that are shown to people; the rest is only counted.
@@ -52,12 +52,12 @@ impl<Outcome: Message> Results<Outcome> {
                     failed += 1;
                     show(&progress, failed, &error);
                 }
-                writeln!(output, "{}", forms.write(self.message, &outcome)?).context("can't write the results")?;
+                written(writeln!(output, "{}", forms.write(self.message, &outcome)?))?;
                 rows += 1;
             }
             progress.set_message(format!("{rows} rows"));
         }
-        output.flush().context("can't write the results")?;
+        written(output.flush())?;
         progress.finish_and_clear();
         say(format_args!("{rows} rows, {failed} with an error"));
         Ok(failed)
