@@ -3,7 +3,8 @@
 //! The environment is passed in: nobody but [`Environment::of_process`] reads it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ffi::{OsStr, OsString},
     fmt,
     path::{Path, PathBuf},
 };
@@ -15,7 +16,14 @@ use super::Settings;
 
 /// What the process was started with.
 #[derive(Debug, Clone, Default)]
-pub struct Environment(HashMap<String, String>);
+pub struct Environment {
+    variables: HashMap<String, String>,
+    /// Variables that are ours and no text.
+    problems: Vec<Problem>,
+}
+
+/// What every variable of ours begins with.
+const PREFIX: &str = "SOUK__";
 
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +54,28 @@ impl Environment {
     /// The variables of this process that begin with `SOUK__`.
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Self {
-        Self::new(std::env::vars())
+        Self::new(std::env::vars_os())
     }
 
     /// Those of `variables` that begin with `SOUK__`.
-    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(variables.into_iter().filter(|(name, _)| name.starts_with("SOUK__")).collect())
+    pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let mut environment = Self::default();
+        for (name, value) in variables {
+            if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                continue;
+            }
+            match (name.to_str(), value.to_str()) {
+                (Some(name), Some(value)) => drop(environment.variables.insert(name.into(), value.into())),
+                _ => environment.problems.push(no_text(&name, &value)),
+            }
+        }
+        environment
     }
+}
+
+fn no_text(name: &OsStr, value: &OsStr) -> Problem {
+    let key = name.to_string_lossy().trim_start_matches(PREFIX).to_lowercase().replace("__", ".");
+    Problem { key, message: format!("the variable {name:?} = {value:?} is not UTF-8") }
 }
 
 impl fmt::Display for Problem {
@@ -72,7 +95,8 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, 
 
     let (known, unknown): (BTreeMap<_, _>, BTreeMap<_, _>) =
         given.into_iter().partition(|(key, _)| defaults.contains_key(key));
-    let mut problems: Vec<Problem> = unknown.iter().map(|(key, value)| unknown_key(key, value, &defaults)).collect();
+    let mut problems = environment.problems.clone();
+    problems.extend(unknown.iter().filter_map(|(key, value)| unknown_key(key, value, &defaults)));
 
     let mut right = Vec::new();
     for (key, value) in known {
@@ -84,7 +108,9 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Settings, 
     let settings = with(right.iter().map(|(key, value)| (key, value)));
     match settings {
         Ok(settings) => {
-            problems.extend(settings.contradictions());
+            // A key that is wrong already has its default in `settings`, which nobody asked for.
+            let wrong: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
+            problems.extend(settings.contradictions().into_iter().filter(|problem| !wrong.contains(&problem.key)));
             if problems.is_empty() { Ok(settings) } else { Err(ConfigError::Problems(problems)) }
         }
         Err(reason) => Err(ConfigError::Problems(vec![Problem { key: "souk".into(), message: reason }])),
@@ -100,7 +126,7 @@ fn given(file: Option<&Path>, environment: &Environment) -> Result<BTreeMap<Stri
     let variables = config::Environment::with_prefix("SOUK")
         .prefix_separator("__")
         .separator("__")
-        .source(Some(environment.0.clone()));
+        .source(Some(environment.variables.clone()));
     let path = file.map_or_else(|| "the environment".into(), |path| path.display().to_string());
     Ok(leaves(&read(builder.add_source(variables), &path)?))
 }
@@ -131,11 +157,11 @@ fn short(message: &str) -> &str {
     message.trim_end()
 }
 
-/// Every value that is not a table, by its path.
+/// Every value that is not a table, and every empty table, by its path.
 fn leaves(value: &Value) -> BTreeMap<String, Value> {
     fn walk(prefix: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
         match &value.kind {
-            ValueKind::Table(table) => {
+            ValueKind::Table(table) if !table.is_empty() || prefix.is_empty() => {
                 for (name, value) in table {
                     let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
                     walk(&key, value, found);
@@ -151,18 +177,35 @@ fn leaves(value: &Value) -> BTreeMap<String, Value> {
     found
 }
 
-fn unknown_key(key: &str, value: &Value, known: &BTreeMap<String, Value>) -> Problem {
-    let near = known.keys().map(|other| (strsim::jaro_winkler(key, other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
+/// The problem with a key that is none of `known`; an empty section may be one
+/// of theirs.
+fn unknown_key(key: &str, value: &Value, known: &BTreeMap<String, Value>) -> Option<Problem> {
+    let (noun, found, known): (_, _, BTreeSet<&str>) = match &value.kind {
+        ValueKind::Table(_) => ("section", origin(value), known.keys().filter_map(|key| section(key)).collect()),
+        _ => ("key", found(value), known.keys().map(String::as_str).collect()),
+    };
+    if known.contains(key) {
+        return None;
+    }
+    let near = known.iter().map(|other| (strsim::jaro_winkler(key, other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
     let hint = match near {
         Some((likeness, other)) if likeness > 0.85 => format!("; did you mean {other}?"),
         _ => String::new(),
     };
-    Problem { key: key.to_owned(), message: format!("{} is no known key{hint}", found(value)) }
+    let message = format!("{found} is no known {noun}{hint}");
+    Some(Problem { key: key.to_owned(), message: message.trim_start().to_owned() })
+}
+
+fn section(key: &str) -> Option<&str> {
+    key.split_once('.').map(|(section, _)| section)
 }
 
 fn found(value: &Value) -> String {
-    let origin = value.origin().map_or_else(String::new, |origin| format!(" (from {origin})"));
-    format!("{value:?}{origin}", value = value.to_string())
+    format!("{:?}{}", value.to_string(), origin(value))
+}
+
+fn origin(value: &Value) -> String {
+    value.origin().map_or_else(String::new, |origin| format!(" (from {origin})"))
 }
 
 fn count(problems: usize) -> String {
@@ -181,7 +224,7 @@ mod tests {
     use crate::config::{Count, Device};
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
-        Environment::new(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+        Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())))
     }
 
     fn file(text: &str) -> tempfile::TempPath {
@@ -243,6 +286,54 @@ mod tests {
         let file = file("[batch]\nmax_row = 8\nqueue_rows = 0\n[servers]\nlisten = 1\n");
         let found = keys(load(Some(&file), &environment(&[("SOUK__SERVER__DRAIN_TIMEOUT", "soon")])));
         assert_eq!(found, ["batch.max_row", "servers.listen", "batch.queue_rows", "server.drain_timeout"]);
+    }
+
+    #[test]
+    fn what_only_a_look_at_the_value_shows_is_named_with_the_rest() {
+        let file = file("[batch]\nmax_row = 8\n[telemetry]\nlog = \"souk=banana\"\n[models]\nroot = \"no/such\"\n");
+        assert_eq!(keys(load(Some(&file), &Environment::default())), ["batch.max_row", "models.root", "telemetry.log"]);
+    }
+
+    #[test]
+    fn a_root_that_is_a_file_is_a_problem() {
+        let root = file("");
+        let found = keys(load(None, &environment(&[("SOUK__MODELS__ROOT", root.to_str().unwrap())])));
+        assert_eq!(found, ["models.root"]);
+    }
+
+    #[test]
+    fn an_empty_section_is_refused_where_it_is_unknown() {
+        let file = file("[server]\n[servers]\n[batch.more]\n");
+        let said = load(Some(&file), &Environment::default()).unwrap_err().to_string();
+        assert!(said.starts_with("2 problems"), "{said}");
+        assert!(said.contains("batch.more: ") && said.contains("servers: "), "{said}");
+        assert!(said.contains("is no known section; did you mean server?"), "{said}");
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_named_only_where_it_is_ours() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+        let variables = [
+            (bytes(b"SOUK__MODELS__ROOT"), bytes(b"caf\xe9")),
+            (bytes(b"SOUK__BATCH__\xff"), bytes(b"1")),
+            (bytes(b"LC_\xe9"), bytes(b"\xe9")),
+            (bytes(b"SOUK__BATCH__QUEUE_ROW"), bytes(b"1")),
+        ];
+        let said = load(None, &Environment::new(variables)).unwrap_err().to_string();
+        assert!(said.starts_with("3 problems"), "{said}");
+        for text in ["models.root: ", "\"caf\\xE9\" is not UTF-8", "batch.\u{fffd}: ", "batch.queue_row: "] {
+            assert!(said.contains(text), "no {text:?} in {said}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_not_blamed_for_its_default() {
+        let found = keys(load(
+            None,
+            &environment(&[("SOUK__SERVER__HTTP_LISTEN", "x"), ("SOUK__SERVER__LISTEN", "127.0.0.1:9464")]),
+        ));
+        assert_eq!(found, ["server.http_listen"]);
     }
 
     #[test]

@@ -7,14 +7,16 @@ mod load;
 mod units;
 
 use std::{
+    fs,
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
 
 pub use load::{ConfigError, Environment, Problem, load};
 pub use units::Count;
@@ -47,6 +49,9 @@ pub struct ServerConfig {
     pub max_message_bytes: ByteSize,
     /// Most rows in one request or message of a stream.
     pub max_rows_per_request: NonZeroUsize,
+    /// Most connections to `listen` at a time. Further ones wait, unanswered,
+    /// until another one leaves.
+    pub max_connections: NonZeroU32,
     /// How long accepted work may take after a SIGTERM.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
@@ -121,6 +126,8 @@ impl Default for ServerConfig {
             http_listen: (Ipv4Addr::LOCALHOST, 9464).into(),
             max_message_bytes: ByteSize::mib(8),
             max_rows_per_request: at_least_one(1024),
+            // gRPC clients share one connection among all their calls.
+            max_connections: NonZeroU32::MIN.saturating_add(4095),
             drain_timeout: Duration::from_secs(30),
         }
     }
@@ -155,24 +162,44 @@ fn at_least_one(count: usize) -> NonZeroUsize {
 }
 
 impl Settings {
-    /// What no single value shows: values that don't fit together.
+    /// What no value's type shows: values that don't fit together, or not to this
+    /// machine.
     fn contradictions(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.server.max_rows_per_request > self.batch.queue_rows {
-            problems.push(Problem {
-                key: "server.max_rows_per_request".into(),
-                message: format!(
-                    "{} is more than batch.queue_rows = {}, so that the largest request could never be queued",
-                    self.server.max_rows_per_request, self.batch.queue_rows
-                ),
-            });
-        }
-        if self.server.listen == self.server.http_listen && self.server.listen.port() != 0 {
-            problems.push(Problem {
-                key: "server.http_listen".into(),
-                message: format!("{} is server.listen too", self.server.http_listen),
-            });
-        }
-        problems
+        let problems =
+            [self.request_that_never_fits(), self.port_twice(), self.root_that_is_no_folder(), self.log_unreadable()];
+        problems.into_iter().flatten().collect()
+    }
+
+    fn request_that_never_fits(&self) -> Option<Problem> {
+        let (request, queue) = (self.server.max_rows_per_request, self.batch.queue_rows);
+        let message = format!(
+            "{request} is more than batch.queue_rows = {queue}, so that the largest request could never be queued"
+        );
+        (request > queue).then(|| Problem { key: "server.max_rows_per_request".into(), message })
+    }
+
+    fn port_twice(&self) -> Option<Problem> {
+        let ServerConfig { listen, http_listen, .. } = self.server;
+        (listen == http_listen && listen.port() != 0).then(|| Problem {
+            key: "server.http_listen".into(),
+            message: format!("{http_listen} is server.listen too"),
+        })
+    }
+
+    fn root_that_is_no_folder(&self) -> Option<Problem> {
+        let root = &self.models.root;
+        let reason = match fs::metadata(root) {
+            Ok(found) if found.is_dir() => return None,
+            Ok(_) => "is no folder".into(),
+            Err(error) => format!("can't be read: {error}"),
+        };
+        Some(Problem { key: "models.root".into(), message: format!("{root:?} {reason}") })
+    }
+
+    fn log_unreadable(&self) -> Option<Problem> {
+        let log = &self.telemetry.log;
+        let error = EnvFilter::builder().parse(log).err()?;
+        let message = format!("{log:?} is not usable: {error}, wanted e.g. `info` or `souk=debug,warn`");
+        Some(Problem { key: "telemetry.log".into(), message })
     }
 }

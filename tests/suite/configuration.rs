@@ -1,18 +1,28 @@
 //! A server that is set up wrongly says all that is wrong, and opens nothing.
 
-use std::{fs, net::TcpListener, path::Path, process::Output};
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    net::TcpListener,
+    os::unix::ffi::OsStringExt as _,
+    path::Path,
+    process::Output,
+};
 
 use super::common::{
     program::{program, souk, stderr},
     server::Launch,
 };
 
-/// `souk serve` in a new folder that holds this `souk.toml`.
-fn serve(toml: &str, environment: &[(&str, &str)]) -> Output {
+/// `souk serve` in a new folder that holds this `souk.toml` and no model.
+fn serve(toml: &str, environment: &[(&str, impl AsRef<OsStr>)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("souk.toml"), toml).unwrap();
-    souk(folder.path(), &["serve"]).envs(environment.iter().copied()).output().unwrap()
+    fs::create_dir(folder.path().join("models")).unwrap();
+    souk(folder.path(), &["serve"]).envs(environment.iter().map(|(name, value)| (name, value))).output().unwrap()
 }
+
+const NOTHING: [(&str, &str); 0] = [];
 
 fn assert_says(output: &Output, code: i32, texts: &[&str]) {
     let said = stderr(output);
@@ -66,7 +76,7 @@ fn a_configuration_file_that_is_missing_is_named() {
 
 #[test]
 fn a_configuration_file_that_is_no_toml_is_named() {
-    assert_says(&serve("[server\n", &[]), 2, &["souk.toml"]);
+    assert_says(&serve("[server\n", &NOTHING), 2, &["souk.toml"]);
 }
 
 #[test]
@@ -82,23 +92,59 @@ fn a_port_that_is_taken_is_named() {
         ("server.listen", "SOUK__SERVER__LISTEN", "SOUK__SERVER__HTTP_LISTEN"),
         ("server.http_listen", "SOUK__SERVER__HTTP_LISTEN", "SOUK__SERVER__LISTEN"),
     ] {
-        let output = serve("", &[(variable, &address), (other, "127.0.0.1:0")]);
+        let output = serve("", &[(variable, address.clone()), (other, "127.0.0.1:0".into())]);
         assert_says(&output, 1, &[key, &address]);
     }
 }
 
 #[test]
-fn a_folder_of_models_that_is_missing_is_named() {
-    let free = [("SOUK__SERVER__LISTEN", "127.0.0.1:0"), ("SOUK__SERVER__HTTP_LISTEN", "127.0.0.1:0")];
-    let output = serve("[models]\nroot = \"no/such/models\"\n", &free);
-    assert_says(&output, 1, &["models.root", "no/such/models"]);
+fn what_only_the_machine_shows_is_named_with_the_rest_before_a_port_is_opened() {
+    // Were it opened, that would be the error.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let toml = "[models]\nroot = \"no/such/models\"\n[telemetry]\nlog = \"souk=banana\"\ncolour = 1\n[servers]\n";
+    let output = serve(toml, &[("SOUK__SERVER__LISTEN", &address)]);
+    assert_says(
+        &output,
+        2,
+        &[
+            "4 problems",
+            "models.root: \"no/such/models\"",
+            "telemetry.log",
+            "souk=banana",
+            "telemetry.colour",
+            "servers",
+        ],
+    );
+}
+
+#[test]
+fn a_root_of_models_that_is_a_file_is_refused() {
+    let output = serve("", &[("SOUK__MODELS__ROOT", "souk.toml")]);
+    assert_says(&output, 2, &["1 problem ", "models.root: \"souk.toml\" is no folder"]);
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named_and_those_of_others_are_left_alone() {
+    let no_text = || OsString::from_vec(b"caf\xe9".to_vec());
+    let output = serve("", &[("SOUK__MODELS__ROOT", no_text()), ("LC_NAME", no_text())]);
+    assert_says(&output, 2, &["1 problem ", "models.root", "SOUK__MODELS__ROOT", "is not UTF-8"]);
+}
+
+#[test]
+fn a_cause_is_said_once() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = serve("", &[("SOUK__SERVER__LISTEN", &address)]);
+    let wanted = format!("souk: server.listen = {address}: can't listen: Address already in use (os error 98)\n");
+    assert_eq!(stderr(&output), wanted);
 }
 
 #[tokio::test]
 async fn an_address_of_another_server_is_refused_by_name() {
     let first = Launch::new().listening().await;
     let address = first.grpc.to_string();
-    let output = serve("", &[("SOUK__SERVER__LISTEN", &address), ("SOUK__SERVER__HTTP_LISTEN", "127.0.0.1:0")]);
+    let output = serve("", &[("SOUK__SERVER__LISTEN", address.as_str()), ("SOUK__SERVER__HTTP_LISTEN", "127.0.0.1:0")]);
     assert_says(&output, 1, &["server.listen", &address]);
 }
 
@@ -106,7 +152,7 @@ async fn an_address_of_another_server_is_refused_by_name() {
 fn a_second_server_with_the_default_ports_does_not_start() {
     // Held by this test or by whoever was first.
     let held = TcpListener::bind("127.0.0.1:50051");
-    assert_says(&serve("", &[]), 1, &["server.listen = 127.0.0.1:50051"]);
+    assert_says(&serve("", &NOTHING), 1, &["server.listen = 127.0.0.1:50051"]);
     drop(held);
 }
 
@@ -116,6 +162,7 @@ fn the_reference_file_is_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     // It gets as far as the port: exit code 1 and not 2.
+    fs::create_dir(folder.path().join("models")).unwrap();
     let output = souk(folder.path(), &["serve", "--config"])
         .arg(reference)
         .env("SOUK__SERVER__LISTEN", taken.local_addr().unwrap().to_string())
