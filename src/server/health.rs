@@ -28,7 +28,8 @@ const OTHERS: [&str; 4] =
 /// The statuses, and the task that keeps them true.
 pub(super) struct Health {
     reporter: HealthReporter,
-    _follow: AbortOnDropHandle<()>,
+    /// Until the server leaves.
+    follow: Option<AbortOnDropHandle<()>>,
 }
 
 /// Starts with NOT_SERVING for all.
@@ -38,13 +39,18 @@ pub(super) async fn health(registry: &Arc<Registry>, drain: &Drain) -> (Health, 
     report(&reporter, |_service| false).await;
     let service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
     let follow = tokio::spawn(follow(Arc::clone(registry), reporter.clone(), drain.clone()));
-    (Health { reporter, _follow: AbortOnDropHandle::new(follow) }, service)
+    (Health { reporter, follow: Some(AbortOnDropHandle::new(follow)) }, service)
 }
 
 impl Health {
     /// NOT_SERVING for all; the drain has begun or is about to.
-    pub(super) async fn not_serving(&self) {
-        self._follow.abort();
+    pub(super) async fn not_serving(&mut self) {
+        if let Some(follow) = self.follow.take() {
+            follow.abort();
+            // An abort takes effect where the task next waits. Until it ended it may
+            // still report SERVING, and would do so after the line below.
+            let _ = follow.await;
+        }
         report(&self.reporter, |_service| false).await;
     }
 
@@ -102,5 +108,19 @@ async fn report(reporter: &HealthReporter, serves: impl Fn(&str) -> bool) {
     for service in names() {
         let status = if serves(service) { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status(service, status).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_reports_any_more_once_it_is_not_serving() {
+        let registry = Arc::new(Registry::new());
+        let (mut health, _service) = health(&registry, &Drain::default()).await;
+        assert_eq!(Arc::strong_count(&registry), 2, "the task that follows it has one");
+        health.not_serving().await;
+        assert_eq!(Arc::strong_count(&registry), 1);
     }
 }

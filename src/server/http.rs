@@ -1,17 +1,30 @@
 //! `/livez` and `/readyz` over HTTP/1, for probes and people.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
 use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::health::is_ready;
+use super::{health::is_ready, incoming::Incoming};
 use crate::{
     api::Drain,
     registry::{Model, Registry, STABLE},
 };
+
+/// Connections at a time: many more than there are probes and people.
+const CONNECTIONS: u32 = 64;
+
+/// How long a request's head may take, and a connection be idle before it; probes
+/// wait no longer than some seconds themselves.
+const HEAD: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 struct Probed {
@@ -53,13 +66,27 @@ pub(super) fn serve(
     registry: Arc<Registry>,
     drain: Drain,
     close: CancellationToken,
-) -> JoinHandle<Result<(), std::io::Error>> {
+) -> JoinHandle<()> {
     let router = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .with_state(Probed { registry, drain });
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move { close.cancelled().await });
-    tokio::spawn(served.into_future())
+    tokio::spawn(accept(Incoming::new(listener, CONNECTIONS), router, close))
+}
+
+/// Not `axum::serve`: it sets no timer, so that a peer that never ends its
+/// request's head would hold its connection for ever.
+async fn accept(incoming: Incoming, router: Router, close: CancellationToken) {
+    let mut protocol = http1::Builder::new();
+    protocol.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let open = GracefulShutdown::new();
+    while let Some(connection) = close.run_until_cancelled(incoming.accept()).await {
+        let service = TowerToHyperService::new(router.clone());
+        // Where it fails the peer is gone, and there is nobody to tell.
+        tokio::spawn(open.watch(protocol.serve_connection(TokioIo::new(connection), service)));
+    }
+    drop(incoming);
+    open.shutdown().await;
 }
 
 /// 200 while requests are welcome, else 503; the body says what there is and
@@ -84,4 +111,41 @@ fn readiness(name: &str, model: &Model) -> ModelReadiness {
         .iter()
         .map(|rejected| RejectedVersion { version: rejected.version, problems: rejected.problems.clone() });
     ModelReadiness { model: name.to_owned(), preparing: model.preparing, live, rejected: rejected.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+        time::Instant,
+    };
+
+    use super::*;
+
+    async fn client() -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        serve(listener, Arc::default(), Drain::default(), CancellationToken::new());
+        client
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_end_ends_the_connection() {
+        let (begun, mut client) = (Instant::now(), client().await);
+        client.write_all(b"GET /livez HTTP/1.1\r\nHost: souk\r\n").await.unwrap();
+        let _ = client.read_to_end(&mut Vec::new()).await;
+        assert!(begun.elapsed() >= HEAD && begun.elapsed() < 2 * HEAD, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_may_ask_again_but_not_idle_for_ever() {
+        let mut client = client().await;
+        client.write_all(b"GET /livez HTTP/1.1\r\nHost: souk\r\n\r\n").await.unwrap();
+        let begun = Instant::now();
+        let mut said = String::new();
+        client.read_to_string(&mut said).await.unwrap();
+        assert!(said.starts_with("HTTP/1.1 200") && said.ends_with("alive\n"), "{said}");
+        assert!(begun.elapsed() >= HEAD && begun.elapsed() < 2 * HEAD, "{:?}", begun.elapsed());
+    }
 }

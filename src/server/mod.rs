@@ -6,7 +6,9 @@
 
 mod health;
 mod http;
+mod incoming;
 mod telemetry;
+mod transport;
 
 use std::{
     io,
@@ -17,20 +19,14 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{net::TcpListener, task::JoinError, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    codec::CompressionEncoding,
-    service::Routes,
-    transport::server::{Server as Transport, TcpIncoming},
-};
-use tower::util::MapResponseLayer;
+use tonic::{codec::CompressionEncoding, service::Routes};
 use tracing::{error, info, warn};
 
 use crate::{
     api::{
-        Drain, GmvEndpoint, GrpcTimeoutLayer, JsonError, JsonForms, PortraitEndpoint, Scoring, counted_until_sent,
-        oversize_is_exhausted,
+        Drain, GmvEndpoint, JsonError, JsonForms, PortraitEndpoint, Scoring,
         proto::{
             DESCRIPTORS,
             v1::{
@@ -46,17 +42,20 @@ use crate::{
     stack::{RunnerError, Runners, ThreadSetup, assemble},
 };
 
+use self::incoming::Incoming;
+
 pub use telemetry::{TelemetryError, log_to_stderr};
 
 /// How long connections may take to close once all work is done: long enough
 /// for a client to read its last reply, short enough not to be noticed.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Why a server did not start or did not stop well.
+/// Why a server did not start or did not stop well. A message leaves out what its
+/// `source` says.
 #[derive(Debug, Error)]
 pub enum ServerError {
     /// A port can't be had.
-    #[error("{key} = {address}: can't listen: {source}")]
+    #[error("{key} = {address}: can't listen")]
     Listen {
         /// The setting.
         key: &'static str,
@@ -66,7 +65,7 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The models' folder can't be read.
-    #[error("models.root = {root:?}: {source}")]
+    #[error("models.root = {root:?}")]
     Models {
         /// The setting's value.
         root: PathBuf,
@@ -77,17 +76,20 @@ pub enum ServerError {
     #[error(transparent)]
     Runners(#[from] RunnerError),
     /// The system refused a thread for loading models.
-    #[error("the thread that prepares models did not start: {0}")]
-    Preparation(io::Error),
+    #[error("the thread that prepares models did not start")]
+    Preparation(#[source] io::Error),
     /// The program's descriptors are broken.
     #[error(transparent)]
     Json(#[from] JsonError),
     /// Reflection refused the program's descriptors.
-    #[error("reflection: {0}")]
+    #[error("reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The transport broke.
-    #[error("the gRPC transport: {0}")]
+    #[error("the gRPC transport broke")]
     Transport(#[from] tonic::transport::Error),
+    /// The transport's task panicked.
+    #[error("the gRPC transport ended by itself")]
+    TransportPanicked(#[source] JoinError),
     /// Accepted work was still open when the time was up.
     #[error("{open} accepted requests or streams were not answered within server.drain_timeout = {after:?}")]
     NotDrained {
@@ -132,18 +134,19 @@ impl Server {
     ) -> Result<(), ServerError> {
         let runners = Runners::start(self.settings.runtime.runners.resolve(), &setup)?;
         self.announce(engines.release());
-        let (health, health_service) = health::health(&self.registry, &self.drain).await;
+        let (mut health, health_service) = health::health(&self.registry, &self.drain).await;
         let close = CancellationToken::new();
         let http = http::serve(self.http, Arc::clone(&self.registry), self.drain.clone(), close.clone());
         let routes = routes(&self.settings, &self.registry, &self.drain, runners.clone())?.add_service(health_service);
-        let mut transport = transport(self.data, routes, close.clone());
+        let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
+        let mut transport = transport::serve(incoming, routes, close.clone());
 
-        prepare(&self.settings, &self.registry, engines, runners)?;
+        prepare(&self.settings, &self.registry, preparation(engines, runners)?, setup)?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
             ended = &mut transport => return joined(ended),
         }
-        let drained = drain(&self.settings, &self.drain, &health).await;
+        let drained = drain(&self.settings, &self.drain, &mut health).await;
         close.cancel();
         health.forget().await;
         if timeout(CLOSING, async { tokio::join!(transport, http) }).await.is_err() {
@@ -212,40 +215,30 @@ fn routes(
         .add_service(reflection().build_v1alpha()?))
 }
 
-fn transport(
-    listener: TcpListener,
-    routes: Routes,
-    close: CancellationToken,
-) -> JoinHandle<Result<(), tonic::transport::Error>> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let served = Transport::builder()
-        .layer(MapResponseLayer::new(oversize_is_exhausted))
-        .layer(MapResponseLayer::new(counted_until_sent))
-        .layer(GrpcTimeoutLayer)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, async move { close.cancelled().await });
-    tokio::spawn(served)
+fn preparation(engines: Arc<dyn Engines>, runners: Runners) -> Result<Preparation, ServerError> {
+    let warm_up = Box::new(move |version: &Version| runners.warm(&version.engine, &version.warmup_rows().into()));
+    Ok(Preparation { rows: Arc::new(JsonForms::new()?), engines, warm_up })
 }
 
 /// Starts preparing the models, on a thread of its own.
 fn prepare(
     settings: &Settings,
     registry: &Arc<Registry>,
-    engines: Arc<dyn Engines>,
-    runners: Runners,
+    preparation: Preparation,
+    setup: ThreadSetup,
 ) -> Result<(), ServerError> {
     let root = &settings.models.root;
     let folders = scan(root).map_err(|source| ServerError::Models { root: root.clone(), source })?;
     if folders.is_empty() {
         warn!(root = %root.display(), "there is no model below models.root");
     }
-    let warm_up = Box::new(move |version: &Version| runners.warm(&version.engine, &version.warmup_rows().into()));
-    let preparation = Preparation { rows: Arc::new(JsonForms::new()?), engines, warm_up };
     let registry = Arc::clone(registry);
     let begun = Instant::now();
     std::thread::Builder::new()
         .name("prepare".into())
         .spawn(move || {
+            // Golden rows are scored as the runners score.
+            let _kept = setup();
             preparation.run(&registry, &folders);
             info!(took_ms = begun.elapsed().as_millis(), "all models are prepared");
         })
@@ -253,7 +246,7 @@ fn prepare(
         .map_err(ServerError::Preparation)
 }
 
-async fn drain(settings: &Settings, drain: &Drain, health: &health::Health) -> Result<(), ServerError> {
+async fn drain(settings: &Settings, drain: &Drain, health: &mut health::Health) -> Result<(), ServerError> {
     // First, so that nobody is sent here whom the next line would refuse.
     health.not_serving().await;
     drain.begin();
@@ -267,9 +260,50 @@ async fn drain(settings: &Settings, drain: &Drain, health: &health::Health) -> R
     Err(ServerError::NotDrained { open, after })
 }
 
-fn joined(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> Result<(), ServerError> {
-    match ended {
-        Ok(served) => Ok(served?),
-        Err(panicked) => Err(ServerError::Preparation(io::Error::other(panicked))),
+fn joined(ended: Result<Result<(), tonic::transport::Error>, JoinError>) -> Result<(), ServerError> {
+    Ok(ended.map_err(ServerError::TransportPanicked)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroUsize, sync::mpsc, thread};
+
+    use super::*;
+    use crate::{config::ModelsConfig, manifest::Manifest, rows::Forward};
+
+    struct NoEngines;
+
+    impl Engines for NoEngines {
+        fn release(&self) -> &str {
+            "none"
+        }
+
+        fn load(&self, _manifest: &Manifest, _model: &[u8]) -> Result<Arc<dyn Forward>, String> {
+            Err("there is none".into())
+        }
+    }
+
+    #[test]
+    fn models_are_prepared_on_a_thread_that_is_set_up_as_the_runners_are() {
+        let (tell, told) = mpsc::channel();
+        let setup: ThreadSetup = Arc::new(move || {
+            let _ = tell.send(thread::current().name().map(ToOwned::to_owned));
+            Box::new(())
+        });
+        let root = tempfile::tempdir().unwrap();
+        let models = ModelsConfig { root: root.path().to_owned() };
+        let settings = Settings { models, ..Settings::default() };
+        let idle: ThreadSetup = Arc::new(|| Box::new(()));
+        let runners = Runners::start(NonZeroUsize::MIN, &idle).unwrap();
+        let preparation = preparation(Arc::new(NoEngines), runners).unwrap();
+        prepare(&settings, &Arc::default(), preparation, setup).unwrap();
+        assert_eq!(told.recv().unwrap().as_deref(), Some("prepare"));
+    }
+
+    #[tokio::test]
+    async fn a_transport_that_panicked_is_called_so() {
+        let panicked = tokio::spawn(async { panic!("seven") }).await;
+        let error = joined(panicked).unwrap_err();
+        assert!(matches!(error, ServerError::TransportPanicked(_)), "{error:?}");
     }
 }

@@ -147,3 +147,22 @@ async fn a_watcher_sees_the_server_leave() {
     assert_eq!(second.status().as_str_name(), "NOT_SERVING");
     assert!(server.exit(std::time::Duration::from_secs(3)).await.success());
 }
+
+#[tokio::test]
+async fn a_connection_over_the_bound_waits_until_another_leaves() {
+    let server = Launch::new().set("server.max_connections", 2).listening().await;
+    let (mut first, mut second) = (server.health().await, server.health().await);
+    for client in [&mut first, &mut second] {
+        client.check(HealthCheckRequest::default()).await.unwrap();
+    }
+    let mut third = server.health().await;
+    let asked = third.check(HealthCheckRequest::default());
+    tokio::pin!(asked);
+    // Long enough for an answer, were one to come.
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(500), &mut asked).await.is_err());
+    // Probes have a port and a bound of their own.
+    assert_eq!(server.get("/livez").await.0, 200);
+    drop(first);
+    asked.await.unwrap();
+    second.check(HealthCheckRequest::default()).await.unwrap();
+}

@@ -1,0 +1,206 @@
+//! Accepts connections, as many at a time as there are places for.
+//!
+//! What comes over the bound waits in the system's backlog and not in here: it
+//! costs no descriptor and no task, and is served once another one leaves.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures::{Stream, stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
+};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+use tracing::warn;
+
+/// How long a new connection may take to begin. Keepalive asks only peers that
+/// did, so that without this a silent one would hold its place for ever.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// Bytes of HTTP/2's preface (RFC 9113, section 3.4); a request by HTTP/1.1 has
+/// at least as many.
+const GREETING_BYTES: usize = 24;
+
+/// Pause after the system refused to accept, e.g. for lack of descriptors: trying
+/// again at once would only burn a core until somebody leaves.
+const REFUSED: Duration = Duration::from_secs(1);
+
+/// A listener with a bound.
+pub(super) struct Incoming {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+/// A connection, and its place until it is dropped.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    /// Until the greeting was read.
+    greeting: Option<Pin<Box<Sleep>>>,
+    read: usize,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Incoming {
+    /// At most `connections` at a time.
+    pub(super) fn new(listener: TcpListener, connections: u32) -> Self {
+        // Rather fewer than the system's word allows than a panic.
+        let places = usize::try_from(connections).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        Self { listener, places: Arc::new(Semaphore::new(places)) }
+    }
+
+    /// The next connection, once there is a place for it.
+    pub(super) async fn accept(&self) -> Connection {
+        loop {
+            // First, so that what finds no place stays in the backlog.
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+                // Nobody closes the semaphore.
+                std::future::pending().await
+            };
+            match self.listener.accept().await {
+                Ok((stream, _peer)) => return Connection::new(stream, place),
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    warn!(%error, "can't accept connections");
+                    sleep(REFUSED).await;
+                }
+            }
+        }
+    }
+
+    /// All connections that come.
+    pub(super) fn stream(self) -> impl Stream<Item = io::Result<Connection>> + Send {
+        stream::unfold(self, async |incoming| Some((Ok(incoming.accept().await), incoming)))
+    }
+}
+
+/// Whether the connection broke before it was accepted; the next one may be fine.
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+impl Connection {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+        // Replies are small and wanted now. Where the socket is gone, the next read says so.
+        let _ = stream.set_nodelay(true);
+        Self { stream, greeting: Some(Box::pin(sleep(GREETING))), read: 0, _place: place }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(greeting) = &mut self.greeting
+            && greeting.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not begin")));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if self.greeting.is_some() {
+            self.read += buffer.filled().len() - before;
+            if self.read >= GREETING_BYTES {
+                self.greeting = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_test::{assert_pending, task};
+
+    use super::*;
+
+    async fn incoming(places: u32) -> (Incoming, std::net::SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (Incoming::new(listener, places), address)
+    }
+
+    #[tokio::test]
+    async fn one_too_many_waits_until_another_leaves() {
+        let (incoming, address) = incoming(2).await;
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let (first, _second) = (incoming.accept().await, incoming.accept().await);
+        let mut third = task::spawn(incoming.accept());
+        assert_pending!(third.poll());
+        drop(first);
+        assert!(third.is_woken());
+        third.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_begin_is_sent_away() {
+        let (incoming, address) = incoming(1).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(&[b'x'; GREETING_BYTES - 1]).await.unwrap();
+        let mut connection = incoming.accept().await;
+        connection.read_exact(&mut [0; GREETING_BYTES - 1]).await.unwrap();
+        assert_eq!(connection.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_began_may_be_silent() {
+        let (incoming, address) = incoming(1).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(&[b'x'; GREETING_BYTES]).await.unwrap();
+        let mut connection = incoming.accept().await;
+        connection.read_exact(&mut [0; GREETING_BYTES]).await.unwrap();
+        let mut next = task::spawn(connection.read_u8());
+        assert_pending!(next.poll());
+        tokio::time::advance(10 * GREETING).await;
+        assert_pending!(next.poll());
+    }
+}
