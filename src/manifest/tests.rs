@@ -155,6 +155,8 @@ fn faults_of_identity_and_files_are_named() {
                 ("/created_at", json!("yesterday")),
                 ("/files", json!({"model.pt": "AB", "../golden.jsonl": fixture::DIGEST})),
                 ("/tolerance", json!({"absolute": -1})),
+                ("/tolerance", json!({"absolute": 1e30, "relative": 0.0011})),
+                ("/tolerance", json!({"absolute": 0.001, "relative": 0})),
                 ("/serving", json!({"max_batch_rows": 0})),
                 ("/serving/warmup_rows", json!([0, 256, 257])),
             ]
@@ -166,7 +168,10 @@ created_at: found "yesterday", wanted a time by RFC 3339
 files.golden.jsonl: missing
 files: found "../golden.jsonl", wanted the plain name of another file of the folder
 files.model.pt: found "AB", wanted a sha256: 64 of 0-9 and a-f
-tolerance.absolute: found -1, wanted 0 or more
+tolerance.absolute: found -1, wanted 0 to 0.001
+tolerance.absolute: found 1000000000000000000000000000000, wanted 0 to 0.001
+tolerance.relative: found 0.0011, wanted 0 to 0.001
+
 serving.max_batch_rows: found 0, wanted 1 to 65536
 serving.warmup_rows[0]: found 0, wanted 1 to max_batch_rows, 256
 serving.warmup_rows[2]: found 257, wanted 1 to max_batch_rows, 256"#

@@ -19,8 +19,11 @@ from souk_training.manifest_head import check_head
 MANIFEST_FILE = "manifest.json"
 REQUIRED_FILES = ("model.pt", "golden.jsonl")
 FORMAT_VERSION = 1
-TOLERANCE = {"absolute": 1e-5, "relative": 1e-5}
+# The server's default and its bound; see `Tolerance` in src/manifest.
+TOLERANCE = {"absolute": 2e-6, "relative": 1e-5}
+MOST_TOLERANCE = 1e-3
 SERVING = {"max_batch_rows": 256, "warmup_rows": [1, 8, 64]}
+SERVICE_TASKS = {"merchant_gmv", "user_portrait"}
 CALENDAR_NUMBERS = ("day_of_week", "month")
 
 _TOP_KEYS = {
@@ -112,6 +115,10 @@ def _problems(manifest: dict):
         return
     if manifest["engine"] != "torchscript":
         yield f"engine: found {manifest['engine']!r}, wanted torchscript"
+    # A service asks for the model of its task's name.
+    if manifest["model"] != manifest["task"] and {manifest["model"], manifest["task"]} & SERVICE_TASKS:
+        yield f"model: found {manifest['model']!r} for task {manifest['task']!r}, wanted the task's name"
+    yield from _check_tolerance(manifest.get("tolerance", TOLERANCE))
     for name in REQUIRED_FILES:
         if not re.fullmatch(r"[0-9a-f]{64}", manifest["files"].get(name, "")):
             yield f"files.{name}: wanted a sha256"
@@ -131,6 +138,13 @@ def check_keys(path: str, found: dict, wanted: set, optional: set = frozenset())
         yield f"{path}.{key}: missing"
     for key in sorted(found.keys() - wanted - optional):
         yield f"{path}.{key}: unknown key"
+
+
+def _check_tolerance(tolerance: dict):
+    yield from check_keys("tolerance", tolerance, set(), set(TOLERANCE))
+    for key in TOLERANCE.keys() & tolerance.keys():
+        if not 0 <= tolerance[key] <= MOST_TOLERANCE:
+            yield f"tolerance.{key}: found {tolerance[key]}, wanted 0 to {MOST_TOLERANCE}"
 
 
 def _check_feature(path: str, feature: dict, fields: dict):

@@ -10,10 +10,14 @@ use std::fmt::Display;
 use super::{FORMAT_VERSION, Manifest, Serving, Tolerance};
 
 /// Files without which no version can be proved.
-const NEEDED_FILES: [&str; 2] = ["model.pt", "golden.jsonl"];
+pub(crate) const NEEDED_FILES: [&str; 2] = ["model.pt", "golden.jsonl"];
 
 /// Most rows in one forward pass.
 const MOST_BATCH_ROWS: usize = 65_536;
+
+/// Most of a tolerance. More would pass a model that is not the trained one: the
+/// proof by golden rows could be switched off by a number.
+const MOST_TOLERANCE: f64 = 1e-3;
 
 /// Longest name of a model, in bytes: it becomes a folder and a metric's label.
 const LONGEST_MODEL: usize = 100;
@@ -63,8 +67,7 @@ impl Manifest {
             problems.0.push(format!("files.{name}: missing"));
         }
         for (name, digest) in &self.files {
-            let outside = name.contains(['/', '\\', '\0']) || matches!(name.as_str(), "" | "." | "..");
-            if outside || name == "manifest.json" {
+            if !is_plain_name(name) || name == "manifest.json" {
                 problems.add("files", quoted(name), "the plain name of another file of the folder");
             }
             let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -78,8 +81,8 @@ impl Manifest {
 impl Tolerance {
     fn check(&self, problems: &mut Problems) {
         for (key, value) in [("absolute", self.absolute), ("relative", self.relative)] {
-            if !(value.is_finite() && value >= 0.0) {
-                problems.add(format!("tolerance.{key}"), value, "0 or more");
+            if !(0.0..=MOST_TOLERANCE).contains(&value) {
+                problems.add(format!("tolerance.{key}"), value, format!("0 to {MOST_TOLERANCE}"));
             }
         }
     }
@@ -121,6 +124,11 @@ impl Problems {
             self.add(path, format!("{after} after {before}"), "ascending numbers");
         }
     }
+}
+
+/// Whether `name` is that of a file in the folder itself.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    !name.contains(['/', '\\', '\0']) && !matches!(name, "" | "." | "..")
 }
 
 fn quoted(text: &str) -> String {
