@@ -94,6 +94,9 @@ impl JsonForms {
         into: &mut Rows,
     ) -> Result<(), String> {
         let entity: E = self.read(name, json).map_err(|error| format!("row: {error}"))?;
+        if entity.as_of().is_empty() {
+            return Err("row: as_of is missing, so that the row would be encoded by today's date".into());
+        }
         let today: Date = today_utc();
         encode_one(&entity, encoder, today, into).map(drop).map_err(|fault| format!("row: {fault}"))
     }

@@ -6,15 +6,18 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{
     Engines, RowReader, Version,
-    folder::{VersionFolder, digest},
+    file::digest,
+    folder::{GOLDEN, MANIFEST, MODEL, VersionFolder},
     golden,
 };
 use crate::{
     features::Encoder,
     heads::Head,
-    manifest::Manifest,
+    manifest::{Manifest, NEEDED_FILES, Task},
     rows::{Forward, Rows},
 };
 
@@ -39,33 +42,50 @@ fn examine_into(
     engines: &dyn Engines,
     problems: &mut Vec<String>,
 ) -> Option<Version> {
-    let bytes = match folder.manifest() {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            problems.push(format!("manifest.json: can't be read: {error}"));
-            return None;
-        }
+    let bytes = folder.manifest().map_err(|fault| problems.push(format!("{MANIFEST}: {fault}"))).ok()?;
+    let Some(manifest) = readable(&bytes, problems) else {
+        problems.extend(files_at_least(folder, &bytes));
+        return None;
     };
-    let manifest = readable(&bytes, problems)?;
     problems.extend(mismatches(folder, &manifest, engines));
 
-    let mut files = folder.files(&manifest);
+    let mut files = folder.files(manifest.files.iter().map(|(name, digest)| (name.as_str(), digest.as_str())));
     problems.append(&mut files.problems);
     let encoder = Encoder::new(&manifest, rows.fields(manifest.task)).map_err(|found| problems.extend(found)).ok();
-    let engine = match files.trusted.get("model.pt") {
-        Some(model) => load(engines, &manifest, model, problems),
-        None => {
-            problems
-                .push("golden.jsonl: the rows were not scored, since model.pt is not the file that was trained".into());
-            None
-        }
+    let model = files.trusted.remove(MODEL);
+    let engine = model.as_ref().and_then(|model| load(engines, &manifest, model, problems));
+    let why_not = match (&model, &engine, &encoder) {
+        (None, ..) => Some("model.pt is not the file that was trained"),
+        (_, None, _) => Some("model.pt can't be loaded"),
+        (.., None) => Some("no row can be encoded by this manifest"),
+        (Some(_), Some(_), Some(_)) => None,
     };
-    let golden = golden_rows(&manifest, rows, encoder.as_ref(), files.trusted.get("golden.jsonl"), problems);
+    problems.extend(why_not.map(not_compared));
+    drop(model);
+    let golden = golden_rows(&manifest, rows, encoder.as_ref(), files.trusted.get(GOLDEN), problems);
     let (encoder, engine, golden) = (encoder?, engine?, golden?);
     problems.extend(golden::score(&manifest, engine.as_ref(), &golden));
 
     let head = Head::new(&manifest);
     Some(Version { digest: digest(&bytes), head, encoder, engine, golden: golden.encoded, manifest })
+}
+
+fn not_compared(why: &str) -> String {
+    format!("{GOLDEN}: outputs were not compared, since {why}")
+}
+
+/// What can be said of the files where the manifest around them is no manifest.
+fn files_at_least(folder: &VersionFolder, manifest: &[u8]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let manifest: Value = serde_json::from_slice(manifest).unwrap_or_default();
+    if let Some(files) = manifest.get("files").and_then(Value::as_object) {
+        let missing = NEEDED_FILES.iter().filter(|name| !files.contains_key(**name));
+        problems.extend(missing.map(|name| format!("{MANIFEST}: files.{name}: missing")));
+        let digests = files.iter().filter_map(|(name, digest)| Some((name.as_str(), digest.as_str()?)));
+        problems.append(&mut folder.files(digests).problems);
+    }
+    problems.push(not_compared("manifest.json can't be understood"));
+    problems
 }
 
 /// The manifest, as far as it can be understood with its problems named.
@@ -87,6 +107,16 @@ fn mismatches(folder: &VersionFolder, manifest: &Manifest, engines: &dyn Engines
     }
     if manifest.version != folder.version {
         found.push(format!("manifest.json: version is {}, the folder says {}", manifest.version, folder.version));
+    }
+    // A service asks for the model of its task's name. By another name a model
+    // would answer nobody; under this name another task would answer wrongly.
+    let named = Task::of_model(&manifest.model);
+    if named != Task::of_model(manifest.task.as_str()) {
+        let wanted = match manifest.task {
+            Task::MerchantGmv | Task::UserPortrait => format!("the model {:?} for it", manifest.task.as_str()),
+            Task::Tensors => "a name that is no other task's".into(),
+        };
+        found.push(format!("manifest.json: task is {} of model {:?}, wanted {wanted}", manifest.task, manifest.model));
     }
     let release = manifest.torch_version.split('+').next().unwrap_or_default();
     if release != engines.release() {

@@ -6,9 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
+use super::file::{self, FileFault, MOST_MANIFEST, MOST_MODEL, MOST_OTHER, digest};
+use crate::manifest::is_plain_name;
 
-use crate::manifest::Manifest;
+/// The file that says what the others are.
+pub(super) const MANIFEST: &str = "manifest.json";
+
+/// The trained model.
+pub(super) const MODEL: &str = "model.pt";
+
+/// The rows that prove it.
+pub(super) const GOLDEN: &str = "golden.jsonl";
 
 /// `<root>/<model>/<version>/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +30,9 @@ pub struct VersionFolder {
 }
 
 /// The files of a version, as far as they are what the manifest says.
+#[derive(Default)]
 pub(super) struct Files {
-    /// Bytes of the files whose digest is right.
+    /// Bytes of the model and the golden rows, where the digest is right.
     pub(super) trusted: BTreeMap<String, Vec<u8>>,
     /// What is missing or differs.
     pub(super) problems: Vec<String>,
@@ -39,7 +48,8 @@ impl VersionFolder {
         (version.to_string() == name).then(|| Self { path: path.to_owned(), model, version })
     }
 
-    /// The version folders of one model's folder, newest first.
+    /// The version folders of one model's folder, newest first. A link that leads
+    /// nowhere is one of them: its examination says so.
     ///
     /// # Errors
     ///
@@ -48,8 +58,8 @@ impl VersionFolder {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
-            // `is_dir` follows links: a version may be one.
-            if path.is_dir() {
+            // Follows links: a version may be one.
+            if fs::metadata(&path).map_or(true, |seen| seen.is_dir()) {
                 found.extend(Self::at(&path));
             }
         }
@@ -57,46 +67,56 @@ impl VersionFolder {
         Ok(found)
     }
 
-    /// The bytes of `manifest.json`; without it the version is not yet there.
+    /// Whether the manifest, which is written last, is not there: so the version
+    /// is not there yet either.
+    pub fn is_unfinished(&self) -> bool {
+        let missing = |seen: io::Result<_>| matches!(seen, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        fs::metadata(&self.path).is_ok() && missing(fs::symlink_metadata(self.path.join(MANIFEST)))
+    }
+
+    /// The bytes of `manifest.json`.
     ///
     /// # Errors
     ///
-    /// [`io::Error`] of reading the file.
-    pub fn manifest(&self) -> io::Result<Vec<u8>> {
-        fs::read(self.path.join("manifest.json"))
+    /// [`FileFault`] of the file, or of the folder.
+    pub fn manifest(&self) -> Result<Vec<u8>, FileFault> {
+        fs::metadata(&self.path).map_err(FileFault::Folder)?;
+        file::read(&self.path.join(MANIFEST), MOST_MANIFEST)
     }
 
-    /// Reads every file of the manifest once, so that what was checked is what
-    /// is loaded.
-    pub(super) fn files(&self, manifest: &Manifest) -> Files {
-        let mut files = Files { trusted: BTreeMap::new(), problems: Vec::new() };
-        for (name, wanted) in &manifest.files {
-            match fs::read(self.path.join(name)) {
-                Ok(bytes) => {
-                    let found = digest(&bytes);
-                    if found == *wanted {
-                        files.trusted.insert(name.clone(), bytes);
-                    } else {
-                        files.problems.push(format!("{name}: sha256 is {found}, the manifest says {wanted}"));
-                    }
+    /// Reads every one of these files once, so that what was checked is what is
+    /// loaded.
+    pub(super) fn files<'a>(&self, wanted: impl IntoIterator<Item = (&'a str, &'a str)>) -> Files {
+        let mut files = Files::default();
+        // Another folder's file is a problem of the manifest.
+        for (name, wanted) in wanted.into_iter().filter(|(name, _)| is_plain_name(name)) {
+            match self.file(name) {
+                Ok(file) if file.digest == wanted => {
+                    files.trusted.extend(file.kept.map(|kept| (name.to_owned(), kept)))
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    files.problems.push(format!("{name}: the file is missing"));
+                Ok(file) => {
+                    files.problems.push(format!("{name}: sha256 is {}, the manifest says {wanted}", file.digest));
                 }
-                Err(error) => files.problems.push(format!("{name}: can't be read: {error}")),
+                Err(fault) => files.problems.push(format!("{name}: {fault}")),
             }
         }
         files
     }
+
+    /// Keeps the bytes only of what is needed.
+    fn file(&self, name: &str) -> Result<Hashed, FileFault> {
+        let path = self.path.join(name);
+        let most = match name {
+            MODEL => MOST_MODEL,
+            GOLDEN => MOST_OTHER,
+            _ => return Ok(Hashed { digest: file::read_digest(&path, MOST_OTHER)?, kept: None }),
+        };
+        let bytes = file::read(&path, most)?;
+        Ok(Hashed { digest: digest(&bytes), kept: Some(bytes) })
+    }
 }
 
-/// sha256 as 64 lower-case hexadecimal digits.
-pub(super) fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+struct Hashed {
+    digest: String,
+    kept: Option<Vec<u8>>,
 }

@@ -17,6 +17,9 @@ use crate::{
 /// more, and a wrong model fails in every row.
 const LISTED: usize = 20;
 
+/// Fewest rows that prove something: one row that agrees may be luck or padding.
+const FEWEST: usize = 8;
+
 /// One line of `golden.jsonl`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,10 +45,12 @@ pub(super) fn read(manifest: &Manifest, rows: &dyn RowReader, encoder: &Encoder,
     let mut golden = Golden { encoded: encoder.empty_rows(128), wanted: Vec::new(), problems: Vec::new() };
     let mut problems = Problems::default();
     let text = String::from_utf8_lossy(file);
+    let mut lines = 0;
     for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line)) {
         if line.trim().is_empty() {
             continue;
         }
+        lines += 1;
         match serde_json::from_str::<Line<'_>>(line) {
             Ok(line) => match rows.encode(manifest.task, line.row.get(), encoder, &mut golden.encoded) {
                 Ok(()) => {
@@ -57,8 +62,9 @@ pub(super) fn read(manifest: &Manifest, rows: &dyn RowReader, encoder: &Encoder,
             Err(error) => problems.add(format!("golden.jsonl line {number}: {error}")),
         }
     }
-    if golden.encoded.is_empty() && problems.total == 0 {
-        problems.add("golden.jsonl: it holds no rows".into());
+    if lines < FEWEST {
+        problems
+            .add(format!("golden.jsonl: it holds {lines} rows, wanted at least {FEWEST}: too few to prove anything"));
     }
     golden.problems = problems.listed("golden.jsonl");
     golden
@@ -108,6 +114,8 @@ fn compare_outputs(
             let place = format!("golden.jsonl line {line}: output {}", spec.name);
             compare(&place, &row_values(column, row), wanted.get(&spec.name), manifest.tolerance, problems);
         }
+        let unknown = wanted.keys().filter(|name| manifest.outputs.iter().all(|spec| spec.name != **name));
+        unknown.for_each(|name| problems.add(format!("golden.jsonl line {line}: the manifest has no output {name}")));
     }
 }
 

@@ -8,6 +8,7 @@
 //! whoever knows the wire, through [`RowReader`].
 
 mod examine;
+mod file;
 mod folder;
 mod golden;
 #[cfg(feature = "torch")]
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use examine::{Examination, examine};
+pub use file::FileFault;
 pub use folder::VersionFolder;
 
 /// A version that proved itself and can answer.

@@ -56,7 +56,7 @@ impl Engines for TorchScriptEngines {
         };
         Ok(Arc::new(TorchScript {
             module: loaded()
-                .map_err(|error| format!("is no TorchScript that can be loaded: {}", first_line(&error)))?,
+                .map_err(|error| format!("is no TorchScript that can be loaded: {}", named_error(&error)))?,
             model: manifest.model.clone(),
             version: manifest.version,
             max_batch_rows: batch_limit(manifest, self.max_rows),
@@ -158,12 +158,13 @@ fn kind(dtype: Dtype) -> Kind {
 }
 
 fn raised(error: TchError) -> ForwardError {
-    ForwardError::Raised(first_line(&error))
+    ForwardError::Raised(named_error(&error))
 }
 
-/// What was raised, without libtorch's stack trace and TorchScript's listing:
-/// its last line that is not about code.
-fn first_line(error: &TchError) -> String {
+/// The line of the message that names the error: the last one with `Error: `,
+/// which is TorchScript's below its listing of code; without such a line the first
+/// one that is not libtorch's stack trace.
+fn named_error(error: &TchError) -> String {
     let text = match error {
         TchError::Torch(text) => text.clone(),
         other => other.to_string(),
