@@ -3,18 +3,20 @@
 
 use std::{path::Path, process::Output};
 
+use serde_json::json;
+
 use super::common::{
     models::{self, Copy},
     program::{souk, stderr, stdout},
     server::empty_root,
 };
 
-fn check(folder: &Path) -> Output {
+pub(super) fn check(folder: &Path) -> Output {
     souk(Path::new(env!("CARGO_MANIFEST_DIR")), &["check"]).arg(folder).output().unwrap()
 }
 
 /// The lines of `output` that speak of one version, its problems after it.
-fn of_version(output: &Output, place: &str) -> String {
+pub(super) fn of_version(output: &Output, place: &str) -> String {
     let lines = stdout(output);
     let begins = |line: &&str| line.contains(&format!("{place}:"));
     let mut lines = lines.lines().skip_while(|line| !begins(line));
@@ -26,7 +28,7 @@ fn of_version(output: &Output, place: &str) -> String {
 type Defect = (fn(&Copy) -> &Copy, &'static [&'static str]);
 
 #[cfg(feature = "torch")]
-const DEFECTS: [Defect; 13] = [
+const DEFECTS: [Defect; 14] = [
     (|copy| copy.flip("model.pt"), &["model.pt: sha256 is", "the manifest says"]),
     (|copy| copy.remove("model.pt"), &["model.pt: the file is missing"]),
     (|copy| copy.remove("golden.jsonl"), &["golden.jsonl: the file is missing"]),
@@ -40,7 +42,14 @@ const DEFECTS: [Defect; 13] = [
     (|copy| copy.truncate("model.pt", 1000), &["model.pt: sha256 is"]),
     (
         |copy| copy.truncate("model.pt", 100_000).correct_digest("model.pt"),
-        &["model.pt: is no TorchScript that can be loaded"],
+        &[
+            "model.pt: is no TorchScript that can be loaded",
+            "outputs were not compared, since model.pt can't be loaded",
+        ],
+    ),
+    (
+        |copy| copy.with_golden(|lines| lines[3]["outputs"]["mood"] = json!([0.5])),
+        &["1 problem\n", "golden.jsonl line 4: the manifest has no output mood"],
     ),
     (
         |copy| copy.truncate("model.pt", 0).correct_digest("model.pt"),
@@ -61,6 +70,50 @@ const DEFECTS: [Defect; 4] = [
     (|copy| copy.remove("golden.jsonl"), &["golden.jsonl: the file is missing"]),
     (|copy| copy.with_manifest(|manifest| manifest["colour"] = "red".into()), &["manifest.json", "colour"]),
     (|copy| copy.bend_golden_output(), &["golden.jsonl: sha256 is"]),
+];
+
+/// Found with libtorch and without it.
+const DEFECTS_OF_THE_PROOF: [Defect; 8] = [
+    (
+        |copy| copy.with_golden(|lines| lines.truncate(7)),
+        &["golden.jsonl: it holds 7 rows, wanted at least 8: too few to prove anything"],
+    ),
+    (|copy| copy.with_golden(Vec::clear), &["golden.jsonl: it holds 0 rows, wanted at least 8"]),
+    (
+        |copy| copy.with_golden(|lines| drop(lines[1]["row"].as_object_mut().unwrap().remove("as_of"))),
+        &["golden.jsonl line 2: row: as_of is missing, so that the row would be encoded by today's date"],
+    ),
+    (
+        |copy| copy.with_manifest(|manifest| manifest["tolerance"]["absolute"] = 1e30.into()),
+        &["manifest.json: tolerance.absolute: found", "wanted 0 to 0.001"],
+    ),
+    (
+        |copy| copy.flip("model.pt"),
+        &["golden.jsonl: outputs were not compared, since model.pt is not the file that was trained"],
+    ),
+    (
+        |copy| {
+            copy.flip("model.pt").flip("golden.jsonl").remove("MODEL_CARD.md");
+            copy.with_manifest(|manifest| manifest["version"] = "5".into())
+        },
+        &[
+            "version: found \"5\", wanted integer",
+            "model.pt: sha256 is",
+            "golden.jsonl: sha256 is",
+            "MODEL_CARD.md: the file is missing",
+            "outputs were not compared, since manifest.json can't be understood",
+        ],
+    ),
+    (
+        |copy| {
+            copy.with_manifest(|manifest| *manifest = json!({"files": {"golden.jsonl": "00", "../x": "00", "y": 1}}))
+        },
+        &["manifest.json: files.model.pt: missing", "golden.jsonl: sha256 is", "manifest.json: model: missing"],
+    ),
+    (
+        |copy| copy.with_manifest(|manifest| manifest["task"] = "tensors".into()),
+        &["task is tensors of model \"merchant_gmv\", wanted a name that is no other task's"],
+    ),
 ];
 
 #[cfg(feature = "torch")]
@@ -90,19 +143,20 @@ fn one_model_or_one_version_can_be_checked() {
 #[test]
 fn every_defect_is_named_and_so_are_all_together() {
     let (_folder, root) = empty_root();
-    for (number, (bend, _)) in (1..).zip(DEFECTS) {
+    let defects = || DEFECTS.into_iter().chain(DEFECTS_OF_THE_PROOF);
+    for (number, (bend, _)) in (1..).zip(defects()) {
         bend(&Copy::new("merchant_gmv", &root, number));
     }
     let output = check(&root);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    for (number, (_, wanted)) in (1..).zip(DEFECTS) {
+    for (number, (_, wanted)) in (1..).zip(defects()) {
         let said = of_version(&output, &format!("merchant_gmv version {number}"));
         assert!(said.starts_with("FAILED "), "{said}");
         for text in wanted {
             assert!(said.contains(text), "no {text:?} in:\n{said}");
         }
     }
-    let count = DEFECTS.len();
+    let count = defects().count();
     assert!(stdout(&output).contains(&format!("{count} versions checked, {count} with problems")));
 }
 
@@ -143,6 +197,44 @@ fn without_libtorch_a_right_version_fails_and_says_why() {
     let output = check(&models::newest("merchant_gmv").path);
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("without the feature `torch`"), "{}", stdout(&output));
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn a_change_in_the_third_digit_of_a_small_golden_output_is_found() {
+    let (_folder, root) = empty_root();
+    // Down to where the documentation of the tolerance says so.
+    let magnitude = |value: &serde_json::Value| value.as_f64().map(f64::abs).filter(|size| *size >= 0.003);
+    Copy::new("user_portrait", &root, 1).with_golden(|lines| {
+        let outputs = lines.iter_mut().flat_map(|line| line["outputs"].as_object_mut().unwrap().values_mut());
+        let values =
+            outputs.flat_map(|output| output.as_array_mut().unwrap()).filter(|value| magnitude(value).is_some());
+        let smallest = values.min_by(|one, other| magnitude(one).partial_cmp(&magnitude(other)).unwrap()).unwrap();
+        let value = smallest.as_f64().unwrap();
+        assert!(value.abs() < 0.004, "{value} is not small: the test shows nothing");
+        *smallest = (value + 10_f64.powf(value.abs().log10().floor() - 2.0)).into();
+    });
+    let said = of_version(&check(&root), "user_portrait version 1");
+    assert!(said.contains("1 problem\n") && said.contains("training computed"), "{said}");
+}
+
+#[test]
+fn a_model_whose_name_is_not_its_tasks_is_refused() {
+    let (_folder, root) = empty_root();
+    Copy::new("user_portrait", &root, 2).rename(&root, "merchant_gmv");
+    Copy::new("merchant_gmv", &root, 1).rename(&root, "gmv");
+    let output = check(&root);
+    let said = of_version(&output, "merchant_gmv version 2");
+    let wanted = "task is user_portrait of model \"merchant_gmv\", wanted the model \"user_portrait\" for it";
+    assert!(said.contains(wanted), "{said}");
+    let said = of_version(&output, "gmv version 1");
+    assert!(said.contains("task is merchant_gmv of model \"gmv\", wanted the model \"merchant_gmv\" for it"), "{said}");
+}
+
+#[test]
+fn the_help_says_when_golden_rows_are_not_scored() {
+    let output = souk(Path::new("."), &["check", "--help"]).output().unwrap();
+    assert!(stdout(&output).contains("is never loaded"), "{}", stdout(&output));
 }
 
 #[test]

@@ -116,6 +116,36 @@ async fn where_the_newest_version_is_broken_the_one_before_answers() {
     assert!(server.get("/readyz").await.1.contains("golden.jsonl: sha256 is"));
 }
 
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn a_version_of_another_task_never_goes_live() {
+    let (_folder, root) = empty_root();
+    Copy::new("merchant_gmv", &root, 1);
+    Copy::new("user_portrait", &root, 2).rename(&root, "merchant_gmv");
+    let server = Launch::new().set("models.root", root.display()).serving().await;
+    let request = super::common::rows::forecasts_of(super::common::rows::merchants(1));
+    let reply = server.gmv().await.predict_gmv(request).await.unwrap().into_inner();
+    assert_eq!(reply.served_by.unwrap().version, 1);
+    assert!(server.get("/readyz").await.1.contains("task is user_portrait of model"));
+}
+
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn a_model_that_can_not_be_listed_takes_no_other_from_its_users() {
+    let (_folder, root) = empty_root();
+    std::os::unix::fs::symlink("nowhere", root.join("merchant_gmv")).unwrap();
+    Copy::new("user_portrait", &root, 1);
+    std::os::unix::fs::symlink("nowhere", root.join("user_portrait/2")).unwrap();
+    let server = Launch::new().set("models.root", root.display()).serving().await;
+    assert_eq!(server.health_of(PORTRAIT).await, "SERVING");
+    assert_eq!(server.health_of(GMV).await, "NOT_SERVING");
+    let (_, body) = server.get("/readyz").await;
+    assert!(body.contains("the model's folder can't be listed"), "{body}");
+    assert!(body.contains("the version's folder can't be opened"), "{body}");
+    let warned = server.logs("the model's folder was not read as a whole").await;
+    assert_eq!(warned["model"], "merchant_gmv");
+}
+
 #[tokio::test]
 async fn a_server_with_only_broken_models_is_not_serving_and_says_why() {
     let (_folder, root) = empty_root();

@@ -21,6 +21,7 @@ mod configuration;
 mod drain;
 #[cfg(feature = "torch")]
 mod endpoints;
+mod folders;
 #[cfg(feature = "torch")]
 mod golden;
 mod health;

@@ -83,6 +83,27 @@ impl Copy {
         self.with_manifest(|manifest| manifest["files"][name] = digest.into())
     }
 
+    /// Changes the golden rows, and the digest with them.
+    pub(crate) fn with_golden(&self, change: impl FnOnce(&mut Vec<Value>)) -> &Self {
+        self.with_file("golden.jsonl", |bytes| {
+            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let mut lines = lines.map(|line| serde_json::from_slice(line).unwrap()).collect();
+            change(&mut lines);
+            *bytes = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+        });
+        self.correct_digest("golden.jsonl")
+    }
+
+    /// Makes it a version of another model, in name only.
+    pub(crate) fn rename(self, root: &Path, model: &str) -> Self {
+        let path = root.join(model).join(self.path.file_name().unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::rename(self.path, &path).unwrap();
+        let renamed = Self { path };
+        renamed.with_manifest(|manifest| manifest["model"] = model.into());
+        renamed
+    }
+
     /// Adds 1 to the third digit of the first output of the first golden row.
     pub(crate) fn bend_golden_output(&self) -> &Self {
         self.with_file("golden.jsonl", |bytes| {
