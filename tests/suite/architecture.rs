@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error"]),
     ("registry", &["model", "error"]),
     ("model", &["manifest", "features", "heads", "rows"]),
-    ("features", &["manifest", "rows"]),
+    ("features", &["error", "manifest", "rows"]),
     ("heads", &["manifest", "rows"]),
     ("stack", &["rows", "error"]),
     ("manifest", &[]),
