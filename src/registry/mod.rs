@@ -11,7 +11,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::{error::ScoreError, model::Version};
+use crate::{
+    error::{ScoreError, shown},
+    model::Version,
+};
 
 pub use prepare::{Preparation, WarmUp};
 pub use scan::{ModelFolder, ScanError, scan};
@@ -109,7 +112,7 @@ impl Registry {
         }
         let wanted = match wanted.parse::<u64>() {
             Ok(number) => format!("live version {number}"),
-            Err(_) => format!("label {wanted:?}"),
+            Err(_) => format!("label \"{}\"", shown(wanted)),
         };
         let available = format!("version {number} (label {STABLE:?})");
         Err(ScoreError::NotFound { model: model.to_owned(), wanted, available })
