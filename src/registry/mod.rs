@@ -42,19 +42,13 @@ pub struct Model {
     pub preparing: bool,
 }
 
-/// A version that stays out, and why.
+/// What stays out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// Its number, or [`Rejected::FOLDER`].
-    pub version: u64,
+    /// The version's number; `None` for what of the model's folder is no version.
+    pub version: Option<u64>,
     /// All that is wrong with it.
     pub problems: Vec<String>,
-}
-
-impl Rejected {
-    /// Stands for the model's folder as a whole, where that can't be read:
-    /// versions begin with 1.
-    pub const FOLDER: u64 = 0;
 }
 
 /// The version that answers a request, and the label by which it was found.
@@ -130,10 +124,10 @@ fn why_none(model: Option<&Model>) -> String {
         None => "the server knows no such model".into(),
         Some(model) if model.preparing => "its versions are being prepared".into(),
         Some(model) => match model.rejected.first() {
-            Some(rejected) if rejected.version == Rejected::FOLDER => {
-                "its folder can't be read as a whole, see the server's log".into()
+            Some(Rejected { version: Some(newest), .. }) => {
+                format!("version {newest} was rejected, see the server's log")
             }
-            Some(newest) => format!("version {} was rejected, see the server's log", newest.version),
+            Some(Rejected { version: None, .. }) => "its folder can't be read as a whole, see the server's log".into(),
             None => "it has no version".into(),
         },
     }
@@ -176,10 +170,10 @@ mod tests {
         assert_eq!(reason(&registry), "the server knows no such model");
         registry.publish("merchant_gmv", Model { preparing: true, ..Model::default() });
         assert_eq!(reason(&registry), "its versions are being prepared");
-        let rejected = vec![Rejected { version: 3, problems: vec!["x".into()] }];
+        let rejected = vec![Rejected { version: Some(3), problems: vec!["x".into()] }];
         registry.publish("merchant_gmv", Model { rejected, ..Model::default() });
         assert_eq!(reason(&registry), "version 3 was rejected, see the server's log");
-        let rejected = vec![Rejected { version: Rejected::FOLDER, problems: vec!["x".into()] }];
+        let rejected = vec![Rejected { version: None, problems: vec!["x".into()] }];
         registry.publish("merchant_gmv", Model { rejected, ..Model::default() });
         assert_eq!(reason(&registry), "its folder can't be read as a whole, see the server's log");
     }

@@ -47,7 +47,7 @@ impl Preparation {
             warn!(model = folder.name, problem, "the model's folder was not read as a whole");
         }
         if !folder.problems.is_empty() {
-            model.rejected.push(Rejected { version: Rejected::FOLDER, problems: folder.problems.clone() });
+            model.rejected.push(Rejected { version: None, problems: folder.problems.clone() });
         }
         if model.live.is_none() {
             error!(model = folder.name, "no version is live: the model's service is NOT_SERVING");
@@ -72,7 +72,7 @@ impl Preparation {
                     for problem in &problems {
                         warn!(model = folder.name, version = version.version, problem, "version rejected");
                     }
-                    model.rejected.push(Rejected { version: version.version, problems });
+                    model.rejected.push(Rejected { version: Some(version.version), problems });
                 }
             }
         }
@@ -180,6 +180,6 @@ mod tests {
         let problems = vec!["can't be listed".to_owned()];
         let folder = ModelFolder { name: "merchant_gmv".into(), versions: Vec::new(), problems: problems.clone() };
         let models = prepared(&[folder]);
-        assert_eq!(models["merchant_gmv"].rejected, [Rejected { version: Rejected::FOLDER, problems }]);
+        assert_eq!(models["merchant_gmv"].rejected, [Rejected { version: None, problems }]);
     }
 }

@@ -56,7 +56,8 @@ struct LiveVersion {
 
 #[derive(Serialize)]
 struct RejectedVersion {
-    version: u64,
+    /// `null` for what of the model's folder is no version.
+    version: Option<u64>,
     problems: Vec<String>,
 }
 
