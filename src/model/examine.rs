@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     Engines, RowReader, Version,
     file::digest,
-    folder::{GOLDEN, MANIFEST, MODEL, VersionFolder},
+    folder::{GOLDEN, MANIFEST, VersionFolder},
     golden,
 };
 use crate::{
@@ -52,7 +52,7 @@ fn examine_into(
     let mut files = folder.files(manifest.files.iter().map(|(name, digest)| (name.as_str(), digest.as_str())));
     problems.append(&mut files.problems);
     let encoder = Encoder::new(&manifest, rows.fields(manifest.task)).map_err(|found| problems.extend(found)).ok();
-    let model = files.trusted.remove(MODEL);
+    let model = files.model.take();
     let engine = model.as_ref().and_then(|model| load(engines, &manifest, model, problems));
     let why_not = match (&model, &engine, &encoder) {
         (None, ..) => Some("model.pt is not the file that was trained"),
@@ -62,7 +62,7 @@ fn examine_into(
     };
     problems.extend(why_not.map(not_compared));
     drop(model);
-    let golden = golden_rows(&manifest, rows, encoder.as_ref(), files.trusted.get(GOLDEN), problems);
+    let golden = golden_rows(&manifest, rows, encoder.as_ref(), files.golden.as_ref(), problems);
     let (encoder, engine, golden) = (encoder?, engine?, golden?);
     problems.extend(golden::score(&manifest, engine.as_ref(), &golden));
 

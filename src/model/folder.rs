@@ -1,7 +1,6 @@
 //! A version's folder: its files and their digests.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -29,11 +28,14 @@ pub struct VersionFolder {
     pub version: u64,
 }
 
-/// The files of a version, as far as they are what the manifest says.
+/// What is needed of a version's files.
 #[derive(Default)]
 pub(super) struct Files {
-    /// Bytes of the model and the golden rows, where the digest is right.
-    pub(super) trusted: BTreeMap<String, Vec<u8>>,
+    /// The model, only where its digest is right: it is code.
+    pub(super) model: Option<Vec<u8>>,
+    /// The golden rows, also where their digest is wrong: they are data, and say
+    /// which of them was changed.
+    pub(super) golden: Option<Vec<u8>>,
     /// What is missing or differs.
     pub(super) problems: Vec<String>,
 }
@@ -90,14 +92,21 @@ impl VersionFolder {
         let mut files = Files::default();
         // Another folder's file is a problem of the manifest.
         for (name, wanted) in wanted.into_iter().filter(|(name, _)| is_plain_name(name)) {
-            match self.file(name) {
-                Ok(file) if file.digest == wanted => {
-                    files.trusted.extend(file.kept.map(|kept| (name.to_owned(), kept)))
+            let file = match self.file(name) {
+                Ok(file) => file,
+                Err(fault) => {
+                    files.problems.push(format!("{name}: {fault}"));
+                    continue;
                 }
-                Ok(file) => {
-                    files.problems.push(format!("{name}: sha256 is {}, the manifest says {wanted}", file.digest));
-                }
-                Err(fault) => files.problems.push(format!("{name}: {fault}")),
+            };
+            let right = file.digest == wanted;
+            if !right {
+                files.problems.push(format!("{name}: sha256 is {}, the manifest says {wanted}", file.digest));
+            }
+            match name {
+                MODEL => files.model = file.kept.filter(|_| right),
+                GOLDEN => files.golden = file.kept,
+                _ => {}
             }
         }
         files
