@@ -20,9 +20,9 @@
 //! | [`manifest`] | what a version says of itself | files, the wire |
 //! | [`features`] | raw features to inputs, by the manifest | protobuf, tensors of libtorch |
 //! | [`heads`] | outputs to forecasts and portraits | the wire |
-//! | [`stack`] | deadlines, bounds, the threads that run models | protobuf, tonic, engines |
+//! | [`stack`] | deadlines, bounds, batches, the threads that run them | protobuf, tonic, engines |
 //! | [`rows`] | inputs and outputs as plain vectors | features |
-//! | [`error`] | why a request was not scored | codes |
+//! | [`error`] | why a request was not scored, in words | codes |
 //!
 //! # The way of a request
 //!
@@ -48,7 +48,8 @@
 //! 4. No NaN or infinity leaves as a number.
 //! 5. Rows that wait or run are bounded; messages of streams wait for their turn,
 //!    four a stream at most. What is late never runs.
-//! 6. Forward passes run on the runners' threads only, never on tokio's.
+//! 6. Forward passes run on the runners' threads only (those of a version that is
+//!    being prepared on a thread of its own), never on tokio's.
 //! 7. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
 //!    [`config`] alone reads the environment. `tests/suite/architecture.rs` holds
 //!    the house to this.
