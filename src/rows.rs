@@ -113,11 +113,8 @@ impl Rows {
     ///
     /// [`Ragged`] names the first column that does not hold `len` rows.
     pub fn new(len: usize, columns: Vec<Column>) -> Result<Self, Ragged> {
-        let ragged = columns.iter().enumerate().find(|(_, column)| column.values.len() != len * column.width);
-        match ragged {
-            Some((index, column)) => {
-                Err(Ragged { column: index, found: column.values.len(), rows: len, width: column.width })
-            }
+        match Self::first_ragged(&columns, len) {
+            Some(fault) => Err(fault),
             None => Ok(Self { len, columns }),
         }
     }

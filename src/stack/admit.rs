@@ -33,8 +33,8 @@ struct Budget {
     all: Arc<Semaphore>,
     /// Taken by bulk jobs before their share of all.
     bulk: Arc<Semaphore>,
-    limit: usize,
-    bulk_limit: usize,
+    limit: u32,
+    bulk_limit: u32,
 }
 
 /// What a job holds while it waits or runs.
@@ -50,10 +50,11 @@ pub struct Admit<S> {
 impl AdmitLayer {
     /// At most `limit` rows at a time.
     pub fn new(limit: NonZeroUsize) -> Self {
-        let limit = limit.get().min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
+        // Semaphores hand out permits by u32.
+        let limit = u32::try_from(limit.get()).unwrap_or(u32::MAX);
         let bulk_limit = limit.div_ceil(2);
-        let (all, bulk) = (Arc::new(Semaphore::new(limit)), Arc::new(Semaphore::new(bulk_limit)));
-        Self { budget: Budget { all, bulk, limit, bulk_limit } }
+        let permits = |limit| Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS)));
+        Self { budget: Budget { all: permits(limit), bulk: permits(bulk_limit), limit, bulk_limit } }
     }
 }
 
@@ -68,22 +69,30 @@ impl<S> Layer<S> for AdmitLayer {
 impl Budget {
     /// A share for an interactive job, now or not at all.
     fn at_once(&self, rows: usize) -> Result<Share, ScoreError> {
-        let refused = |limit| ScoreError::Overloaded { rows, limit, retry_after: RETRY_AFTER };
-        let weight = u32::try_from(rows).map_err(|_many| refused(self.limit))?;
-        let share = Arc::clone(&self.all).try_acquire_many_owned(weight);
-        share.map(|share| (share, None)).map_err(|_full| refused(self.limit))
+        let share = Arc::clone(&self.all).try_acquire_many_owned(self.weight(rows)?);
+        share.map(|share| (share, None)).map_err(|_full| self.refusal(rows))
     }
 
-    /// A share for a bulk job, as soon as there is one.
+    /// A share for a bulk job, as soon as there is one. What is larger than the
+    /// bulk half takes all of that half.
     async fn in_turn(self, rows: usize) -> Result<Share, ScoreError> {
-        // More than the bulk half: it takes all of that half, and its rows of all.
-        let half = u32::try_from(rows.min(self.bulk_limit)).map_err(|_many| ScoreError::Draining)?;
-        let refused = ScoreError::Overloaded { rows, limit: self.limit, retry_after: RETRY_AFTER };
-        let weight = u32::try_from(rows).ok().filter(|_| rows <= self.limit).ok_or(refused)?;
+        let weight = self.weight(rows)?;
+        let half = weight.min(self.bulk_limit);
         // Never closed.
         let bulk = self.bulk.acquire_many_owned(half).await.map_err(|_closed| ScoreError::Draining)?;
         let share = self.all.acquire_many_owned(weight).await.map_err(|_closed| ScoreError::Draining)?;
         Ok((share, Some(bulk)))
+    }
+
+    /// What the rows take of all; refused where even an empty queue is too small.
+    fn weight(&self, rows: usize) -> Result<u32, ScoreError> {
+        let weight = u32::try_from(rows).ok().filter(|weight| *weight <= self.limit);
+        weight.ok_or_else(|| self.refusal(rows))
+    }
+
+    fn refusal(&self, rows: usize) -> ScoreError {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        ScoreError::Overloaded { rows, limit, retry_after: RETRY_AFTER }
     }
 }
 

@@ -39,6 +39,19 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// Joins the outcome of the `more` rows that follow the first `rows`.
+    pub(super) fn append(&mut self, rows: usize, next: Self, more: usize) {
+        if self.outputs.is_empty() {
+            self.outputs = next.outputs;
+        } else if self.outputs.append(&next.outputs).is_err() {
+            // Two passes of one model gave different columns: the second has no place.
+            let reason = "outputs of different shapes";
+            self.failed.extend((rows..rows + more).map(|row| (row, reason.to_owned())));
+            return;
+        }
+        self.failed.extend(next.failed.into_iter().map(|(row, reason)| (rows + row, reason)));
+    }
+
     /// What became of the `size` rows from `start` on.
     pub(super) fn cut(&self, start: usize, size: usize) -> Self {
         let rows = start..start + size;
@@ -143,22 +156,13 @@ impl Joining {
 
     fn joined(&mut self, since: Instant) -> Result<Scored, ScoreError> {
         let mut outcomes = std::mem::take(&mut self.outcomes).into_iter().flatten().zip(&self.sizes);
-        let Some((Outcome { mut outputs, mut failed }, size)) = outcomes.next() else {
-            return Err(ScoreError::Draining);
-        };
-        let mut before = *size;
+        let Some((mut whole, size)) = outcomes.next() else { return Err(ScoreError::Draining) };
+        let mut rows = *size;
         for (outcome, size) in outcomes {
-            if outputs.is_empty() {
-                outputs = outcome.outputs;
-            } else if outputs.append(&outcome.outputs).is_err() {
-                // Two passes of one model gave different columns: its answer has no shape.
-                failed.extend((0..*size).map(|row| (before + row, "outputs of different shapes".to_owned())));
-                before += size;
-                continue;
-            }
-            failed.extend(outcome.failed.into_iter().map(|(row, reason)| (before + row, reason)));
-            before += size;
+            whole.append(rows, outcome, *size);
+            rows += size;
         }
+        let Outcome { outputs, failed } = whole;
         let queue = self.began.map_or(Duration::ZERO, |began| began.saturating_duration_since(since));
         Ok(Scored { outputs, failed, queue, compute: self.compute, batch_rows: self.batch_rows })
     }

@@ -61,13 +61,7 @@ fn isolating(model: &dyn Forward, rows: &Rows) -> Outcome {
     let middle = rows.len() / 2;
     let mut whole = isolating(model, &rows.slice(0..middle));
     let half = isolating(model, &rows.slice(middle..rows.len()));
-    if whole.outputs.is_empty() {
-        whole.outputs = half.outputs;
-    } else if !half.outputs.is_empty() && whole.outputs.append(&half.outputs).is_err() {
-        whole.failed.extend((middle..rows.len()).map(|row| (row, "outputs of different shapes".to_owned())));
-        return whole;
-    }
-    whole.failed.extend(half.failed.into_iter().map(|(row, reason)| (middle + row, reason)));
+    whole.append(middle, half, rows.len() - middle);
     whole
 }
 
