@@ -39,13 +39,11 @@ pub enum ScoreError {
     /// The server was told to stop.
     #[error("the server is draining; ask another one")]
     Draining,
-    /// The rows don't fit into the queue.
-    #[error("the queue is full: {rows} more rows would exceed its {limit}")]
+    /// There is more to do than can be done in time.
+    #[error("overloaded: {shortage}")]
     Overloaded {
-        /// Rows of this request.
-        rows: usize,
-        /// Rows that may wait or run at the same time.
-        limit: usize,
+        /// What there is too little of.
+        shortage: Shortage,
         /// When it is worth trying again.
         retry_after: Duration,
     },
@@ -61,6 +59,35 @@ pub enum ScoreError {
         version: u64,
         /// What it said, without a stack trace.
         reason: String,
+    },
+}
+
+/// What an overloaded server has too little of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Shortage {
+    /// The rows don't fit into the queue.
+    #[error("{rows} more rows would exceed the {limit} that may wait or run")]
+    Rows {
+        /// Rows of the request.
+        rows: usize,
+        /// Rows that may wait or run at the same time.
+        limit: usize,
+    },
+    /// What the request holds in memory doesn't fit.
+    #[error("{bytes} more bytes would exceed the {limit} that requests may hold")]
+    Bytes {
+        /// Bytes of the request.
+        bytes: usize,
+        /// Bytes that all requests may hold at the same time.
+        limit: usize,
+    },
+    /// The rows would wait too long.
+    #[error("the rows would wait {expected:.1?}, at most {allowed:.1?} are allowed")]
+    Wait {
+        /// What is before them.
+        expected: Duration,
+        /// How long they may wait.
+        allowed: Duration,
     },
 }
 

@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use crate::{
     api::JsonForms,
+    cost::Cost,
     features::Encoder,
     heads::Head,
     manifest::{self, Manifest},
@@ -13,7 +14,10 @@ use crate::{
 };
 
 /// Answers `[logit, mu, sigma] = [0, number of the row in its batch, 1]`.
-pub(crate) struct Counting;
+#[derive(Default)]
+pub(crate) struct Counting {
+    pub(crate) cost: Cost,
+}
 
 impl Forward for Counting {
     fn identity(&self) -> (&str, u64) {
@@ -24,7 +28,12 @@ impl Forward for Counting {
         NonZeroUsize::MIN.saturating_add(3)
     }
 
-    fn forward(&self, rows: &Rows) -> Result<Rows, ForwardError> {
+    fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {
+        let rows = Rows::joined(parts)?;
         let values = (0..rows.len()).flat_map(|row| [0.0, row as f32, 1.0]).collect();
         let column = Column { width: 3, values: Values::F32(values) };
         Rows::new(rows.len(), vec![column]).map_err(|ragged| ForwardError::Raised(ragged.to_string()))
@@ -50,7 +59,7 @@ pub(crate) fn version(model: &str, number: u64) -> Version {
         head: Head::new(&manifest),
         golden: encoder.empty_rows(0),
         encoder,
-        engine: Arc::new(Counting),
+        engine: Arc::new(Counting::default()),
         manifest,
     }
 }

@@ -57,6 +57,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod cost;
 pub mod error;
 pub mod features;
 #[cfg(test)]

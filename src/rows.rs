@@ -7,6 +7,8 @@ use std::{num::NonZeroUsize, ops::Range};
 
 use thiserror::Error;
 
+use crate::cost::Cost;
+
 /// The values of one tensor, row-major, first dimension = rows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
@@ -95,6 +97,14 @@ impl Column {
     /// An empty column of 64-bit integers with room for `rows`.
     pub fn i64(width: usize, rows: usize) -> Self {
         Self { width, values: Values::I64(Vec::with_capacity(width * rows)) }
+    }
+
+    /// A column of the same kind without rows, with room for `rows`.
+    fn emptied(&self, rows: usize) -> Self {
+        match &self.values {
+            Values::F32(_) => Self::f32(self.width, rows),
+            Values::I64(_) => Self::i64(self.width, rows),
+        }
     }
 
     /// The floats of one row; empty where the column holds integers or fewer rows.
@@ -198,6 +208,19 @@ impl Rows {
         Ok(())
     }
 
+    /// All rows of `parts` in one.
+    ///
+    /// # Errors
+    ///
+    /// [`Ragged`] where the parts don't have the same columns.
+    pub fn joined(parts: &[&Self]) -> Result<Self, Ragged> {
+        let len = parts.iter().map(|part| part.len).sum();
+        let Some(first) = parts.first() else { return Ok(Self::default()) };
+        let mut whole = Self::empty(first.columns.iter().map(|column| column.emptied(len)).collect());
+        parts.iter().try_for_each(|part| whole.append(part))?;
+        Ok(whole)
+    }
+
     fn first_ragged(columns: &[Column], rows: usize) -> Option<Ragged> {
         columns
             .iter()
@@ -217,13 +240,17 @@ pub trait Forward: Send + Sync {
     /// Most rows in one pass.
     fn max_batch_rows(&self) -> NonZeroUsize;
 
-    /// The outputs of `rows`, as many rows in the same order.
+    /// What its passes cost, for whoever runs them to learn and to ask.
+    fn cost(&self) -> &Cost;
+
+    /// The outputs of all rows of `parts`, one part after the other, as many rows
+    /// in the same order. All parts have the same columns.
     ///
     /// # Errors
     ///
     /// [`ForwardError`] where the model raised or answered something else than
     /// its manifest says.
-    fn forward(&self, rows: &Rows) -> Result<Rows, ForwardError>;
+    fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError>;
 }
 
 /// Why a forward pass gave no outputs.
@@ -233,6 +260,9 @@ pub enum ForwardError {
     /// stack traces and listings of code.
     #[error("it raised: {0}")]
     Raised(String),
+    /// The parts of a batch don't have the same columns.
+    #[error("its inputs don't fit together: {0}")]
+    Inputs(#[from] Ragged),
     /// An output is not what the manifest says.
     #[error("output {output} is {found}, wanted {wanted}")]
     Mismatch {
@@ -265,6 +295,8 @@ mod tests {
         joined.append(&whole.slice(2..4)).unwrap();
         joined.append(&whole.slice(4..9)).unwrap();
         assert_eq!(joined, whole);
+        let parts = [whole.slice(0..1), whole.slice(1..1), whole.slice(1..5)];
+        assert_eq!(Rows::joined(&parts.each_ref()), Ok(whole));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What both endpoints do: resolve, encode, score.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Instant};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use prost_types::Duration as ProtoDuration;
@@ -86,7 +86,14 @@ impl Scoring {
                 stack
                     .ready()
                     .await?
-                    .call(Job { model, rows, deadline, lane: call.lane, since: Instant::now() })
+                    .call(Job {
+                        model,
+                        count: rows.len(),
+                        bytes: 0,
+                        rows: Box::pin(std::future::ready(Ok(rows))),
+                        deadline,
+                        lane: call.lane,
+                    })
                     .await?,
             )
         };

@@ -53,7 +53,7 @@ fn passes(folder: &VersionFolder, forms: &JsonForms, engines: &dyn Engines) -> b
     let mut examination = examine(folder, forms, engines);
     if let Some(version) = &examination.version {
         for rows in version.warmup_rows() {
-            if let Err(error) = version.engine.forward(&rows) {
+            if let Err(error) = version.engine.forward(&[&rows]) {
                 examination.problems.push(format!("warm-up with {} rows: {error}", rows.len()));
             }
         }

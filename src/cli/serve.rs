@@ -1,16 +1,20 @@
 //! `souk serve`.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 use tracing::warn;
 
 use super::{Failure, engines, thread_setup};
 use crate::{
-    config::{Environment, Settings, load},
+    config::{Environment, RuntimeConfig, Settings, load},
     server::{Server, log_to_stderr},
+    stack::ThreadSetup,
 };
 
 /// Read where no `--config` is given, if it is there.
@@ -39,19 +43,33 @@ impl Serve {
             load(file.as_deref(), &Environment::of_process()).map_err(|error| Failure::Usage(error.into()))?;
         log_to_stderr(&settings.telemetry).map_err(|error| Failure::Usage(error.into()))?;
 
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(settings.runtime.io_threads.resolve().get())
-            .enable_all()
-            .build()
-            .context("the threads for sockets did not start")?;
-        let served = runtime.block_on(serve(settings));
+        // Small batches run on the threads of sockets.
+        let setup = thread_setup(settings.runtime.intra_op_threads);
+        let _kept = setup();
+        let runtime =
+            io_threads(&settings.runtime, Arc::clone(&setup)).context("the threads for sockets did not start")?;
+        let served = runtime.block_on(serve(settings, setup));
         // Whatever is still open was given up on.
         runtime.shutdown_background();
         Ok(served?)
     }
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+/// The threads of sockets. A single one is this thread itself: without others to
+/// hand tasks to, a third of what a small request costs is saved.
+fn io_threads(config: &RuntimeConfig, setup: ThreadSetup) -> io::Result<Runtime> {
+    match config.io_threads().get() {
+        1 => Builder::new_current_thread().enable_all().build(),
+        several => Builder::new_multi_thread()
+            .worker_threads(several)
+            // Lives as long as the process, as these threads do.
+            .on_thread_start(move || std::mem::forget(setup()))
+            .enable_all()
+            .build(),
+    }
+}
+
+async fn serve(settings: Settings, setup: ThreadSetup) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("can't listen to SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("can't listen to SIGINT")?;
     let mut told = async || {
@@ -61,7 +79,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         }
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let (engines, setup) = (engines(settings.batch.max_rows), thread_setup(settings.runtime.intra_op_threads));
+    let engines = engines(settings.batch.max_rows);
     let server = Server::bind(settings).await?;
     let served = server.run(engines, setup, async {
         // The sender is dropped only with this future.

@@ -349,8 +349,8 @@ mod tests {
 
     #[test]
     fn values_that_do_not_fit_together_are_a_problem() {
-        let found = keys(load(None, &environment(&[("SOUK__BATCH__QUEUE_ROWS", "1000")])));
-        assert_eq!(found, ["server.max_rows_per_request"]);
+        let found = keys(load(None, &environment(&[("SOUK__SERVER__HTTP_LISTEN", "127.0.0.1:50051")])));
+        assert_eq!(found, ["server.http_listen"]);
     }
 
     #[test]

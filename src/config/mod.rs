@@ -73,18 +73,36 @@ pub struct BatchConfig {
     /// more. A larger request is split.
     pub max_rows: NonZeroUsize,
     /// Most rows that wait or run at the same time, over all versions. What is
-    /// over it is refused with `RESOURCE_EXHAUSTED`; messages of streams wait.
+    /// over it is refused with `RESOURCE_EXHAUSTED`; messages of streams and requests
+    /// of more than `max_rows` wait. A request that is larger than this has its turn
+    /// when nothing else is there.
     pub queue_rows: NonZeroUsize,
+    /// Most bytes that the requests of these rows hold in memory.
+    pub queue_bytes: ByteSize,
+    /// How long a request without a deadline may be expected to wait; with one it
+    /// may be a good half of the time that it has left. What would wait longer is
+    /// refused with `RESOURCE_EXHAUSTED` and told when to come again.
+    #[serde(with = "humantime_serde")]
+    pub queue_wait: Duration,
+    /// How long the first rows of a batch wait for others while a runner is free.
+    /// Above zero, no batch runs on the threads of `runtime.inline_below`.
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
 }
 
 /// Threads and device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuntimeConfig {
-    /// Threads that read and write sockets; `auto`: one per core.
+    /// Threads that read and write sockets; `auto`: one for two cores.
     pub io_threads: Count,
     /// Threads that run forward passes; `auto`: one per core.
     pub runners: Count,
+    /// A batch that is expected to take less runs on the I/O thread that its
+    /// requests arrived on, since waking a runner would cost more; `0s`: none does.
+    /// It delays all else on that thread.
+    #[serde(with = "humantime_serde")]
+    pub inline_below: Duration,
     /// Threads that libtorch uses within one forward pass.
     pub intra_op_threads: NonZeroUsize,
     /// Where models run.
@@ -141,13 +159,25 @@ impl Default for ModelsConfig {
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { max_rows: at_least_one(256), queue_rows: at_least_one(16384) }
+        Self {
+            max_rows: at_least_one(256),
+            queue_rows: at_least_one(16384),
+            queue_bytes: ByteSize::mib(64),
+            queue_wait: Duration::from_millis(25),
+            linger: Duration::ZERO,
+        }
     }
 }
 
 impl Default for RuntimeConfig {
     fn default() -> Self {
-        Self { io_threads: Count::Auto, runners: Count::Auto, intra_op_threads: NonZeroUsize::MIN, device: Device::Cpu }
+        Self {
+            io_threads: Count::Auto,
+            runners: Count::Auto,
+            inline_below: Duration::from_micros(250),
+            intra_op_threads: NonZeroUsize::MIN,
+            device: Device::Cpu,
+        }
     }
 }
 
@@ -161,21 +191,25 @@ fn at_least_one(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
 }
 
+impl RuntimeConfig {
+    /// Threads for sockets on this machine.
+    pub fn io_threads(&self) -> NonZeroUsize {
+        // Half of the cores, since the forward passes need theirs.
+        self.io_threads.or(|cores| NonZeroUsize::new(cores.get() / 2).unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// Threads for forward passes on this machine.
+    pub fn runners(&self) -> NonZeroUsize {
+        self.runners.or(|cores| cores)
+    }
+}
+
 impl Settings {
     /// What no value's type shows: values that don't fit together, or not to this
     /// machine.
     fn contradictions(&self) -> Vec<Problem> {
-        let problems =
-            [self.request_that_never_fits(), self.port_twice(), self.root_that_is_no_folder(), self.log_unreadable()];
+        let problems = [self.port_twice(), self.root_that_is_no_folder(), self.log_unreadable()];
         problems.into_iter().flatten().collect()
-    }
-
-    fn request_that_never_fits(&self) -> Option<Problem> {
-        let (request, queue) = (self.server.max_rows_per_request, self.batch.queue_rows);
-        let message = format!(
-            "{request} is more than batch.queue_rows = {queue}, so that the largest request could never be queued"
-        );
-        (request > queue).then(|| Problem { key: "server.max_rows_per_request".into(), message })
     }
 
     fn port_twice(&self) -> Option<Problem> {

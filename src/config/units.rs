@@ -7,19 +7,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// A number of threads: fixed, or by the cores that the process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
-    /// One per core, as far as a cgroup's quota allows.
+    /// By the cores, as far as a cgroup's quota allows.
     Auto,
     /// As many as this.
     Fixed(NonZeroUsize),
 }
 
 impl Count {
-    /// The number of threads on this machine.
+    /// The number of threads on this machine, where `auto` makes one of its cores.
     ///
     /// `available_parallelism` minds the cgroup's quota and the affinity mask.
-    pub fn resolve(self) -> NonZeroUsize {
+    pub(super) fn or(self, auto: impl FnOnce(NonZeroUsize) -> NonZeroUsize) -> NonZeroUsize {
         match self {
-            Self::Auto => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            Self::Auto => auto(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
             Self::Fixed(count) => count,
         }
     }

@@ -75,7 +75,7 @@ pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden) 
     let mut problems = Problems::default();
     let most = engine.max_batch_rows().get();
     for (chunk, start) in golden.wanted.chunks(most).zip((0..).step_by(most)) {
-        match engine.forward(&golden.encoded.slice(start..start + chunk.len())) {
+        match engine.forward(&[&golden.encoded.slice(start..start + chunk.len())]) {
             Ok(outputs) => compare_outputs(manifest, &outputs, chunk, &mut problems),
             Err(error) => problems.add(format!("model.pt: scoring the golden rows failed: {error}")),
         }

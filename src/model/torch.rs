@@ -9,6 +9,7 @@ use tch::{CModule, IValue, Kind, TchError, Tensor};
 
 use super::{Engines, batch_limit};
 use crate::{
+    cost::Cost,
     manifest::{Dtype, InputSpec, Manifest, OutputSpec},
     rows::{Column, Forward, ForwardError, Rows, Values},
 };
@@ -29,6 +30,7 @@ struct TorchScript {
     max_batch_rows: NonZeroUsize,
     inputs: Vec<InputSpec>,
     outputs: Vec<OutputSpec>,
+    cost: Cost,
 }
 
 /// Sets up a thread for forward passes: no gradients, `threads` within one pass.
@@ -62,6 +64,7 @@ impl Engines for TorchScriptEngines {
             max_batch_rows: batch_limit(manifest, self.max_rows),
             inputs: manifest.inputs.clone(),
             outputs: manifest.outputs.clone(),
+            cost: Cost::default(),
         }))
     }
 }
@@ -75,7 +78,20 @@ impl Forward for TorchScript {
         self.max_batch_rows
     }
 
-    fn forward(&self, rows: &Rows) -> Result<Rows, ForwardError> {
+    fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {
+        match parts {
+            [only] => self.pass(only),
+            several => self.pass(&Rows::joined(several)?),
+        }
+    }
+}
+
+impl TorchScript {
+    fn pass(&self, rows: &Rows) -> Result<Rows, ForwardError> {
         let inputs: Vec<Tensor> = rows
             .columns()
             .iter()
@@ -95,9 +111,7 @@ impl Forward for TorchScript {
         }
         Rows::new(rows.len(), columns).map_err(|ragged| ForwardError::Raised(ragged.to_string()))
     }
-}
 
-impl TorchScript {
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
         if self.outputs.len() == 1 {
             return Ok(vec![self.module.forward_ts(inputs)?]);

@@ -13,6 +13,7 @@ mod transport;
 use std::{
     io,
     net::SocketAddr,
+    num::NonZeroUsize,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -36,10 +37,10 @@ use crate::{
         },
         today_utc,
     },
-    config::Settings,
+    config::{BatchConfig, Settings},
     model::{Engines, Version},
     registry::{Preparation, Registry, ScanError, scan},
-    stack::{RunnerError, Runners, ThreadSetup, assemble},
+    stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
 };
 
 use self::incoming::Incoming;
@@ -132,7 +133,7 @@ impl Server {
         setup: ThreadSetup,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let runners = Runners::start(self.settings.runtime.runners.resolve(), &setup)?;
+        let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup)?;
         self.announce(engines.release());
         let (mut health, health_service) = health::health(&self.registry, &self.drain).await;
         let close = CancellationToken::new();
@@ -161,8 +162,8 @@ impl Server {
             version = env!("CARGO_PKG_VERSION"),
             libtorch = release,
             device = ?runtime.device,
-            io_threads = runtime.io_threads.resolve(),
-            runners = runtime.runners.resolve(),
+            io_threads = runtime.io_threads(),
+            runners = runtime.runners(),
             intra_op_threads = runtime.intra_op_threads,
             "souk starts"
         );
@@ -173,6 +174,18 @@ impl Server {
             "listening; NOT_SERVING until the models are live"
         );
     }
+}
+
+/// When batches run, and where.
+fn rules(settings: &Settings) -> BatchRules {
+    BatchRules { linger: settings.batch.linger, inline_below: settings.runtime.inline_below }
+}
+
+/// How much may wait.
+fn limits(settings: &Settings) -> Limits {
+    let BatchConfig { queue_rows, queue_bytes, queue_wait, .. } = settings.batch;
+    let bytes = usize::try_from(queue_bytes.as_u64()).unwrap_or(usize::MAX);
+    Limits { rows: queue_rows, bytes: NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN), wait: queue_wait }
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
@@ -188,7 +201,7 @@ fn routes(
 ) -> Result<Routes, ServerError> {
     let scoring = Scoring {
         registry: Arc::clone(registry),
-        stack: assemble(settings.batch.queue_rows, runners),
+        stack: assemble(limits(settings), runners),
         max_rows: settings.server.max_rows_per_request,
         drain: drain.clone(),
         today: today_utc,
@@ -266,7 +279,7 @@ fn joined(ended: Result<Result<(), tonic::transport::Error>, JoinError>) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use std::{num::NonZeroUsize, sync::mpsc, thread};
+    use std::{sync::mpsc, thread};
 
     use super::*;
     use crate::{config::ModelsConfig, manifest::Manifest, rows::Forward};
@@ -283,8 +296,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn models_are_prepared_on_a_thread_that_is_set_up_as_the_runners_are() {
+    #[tokio::test]
+    async fn models_are_prepared_on_a_thread_that_is_set_up_as_the_runners_are() {
         let (tell, told) = mpsc::channel();
         let setup: ThreadSetup = Arc::new(move || {
             let _ = tell.send(thread::current().name().map(ToOwned::to_owned));
@@ -294,7 +307,7 @@ mod tests {
         let models = ModelsConfig { root: root.path().to_owned() };
         let settings = Settings { models, ..Settings::default() };
         let idle: ThreadSetup = Arc::new(|| Box::new(()));
-        let runners = Runners::start(NonZeroUsize::MIN, &idle).unwrap();
+        let runners = Runners::start(NonZeroUsize::MIN, BatchRules::default(), &idle).unwrap();
         let preparation = preparation(Arc::new(NoEngines), runners).unwrap();
         prepare(&settings, &Arc::default(), preparation, setup).unwrap();
         assert_eq!(told.recv().unwrap().as_deref(), Some("prepare"));

@@ -1,12 +1,16 @@
-//! Bounds the rows that wait or run.
+//! Bounds what waits or runs: in rows, in bytes, and in the time that it takes.
 //!
 //! It counts rows and not requests, since rows are what costs. Interactive jobs
-//! over the bound are refused. Bulk jobs wait here for a share of their half, so
-//! that a flood of streams leaves room for whoever asks for one row.
+//! over a bound are refused at once. Bulk jobs wait here for a share of their half
+//! of the rows, so that a flood of streams leaves room for whoever asks for one
+//! row. Shadow jobs take of that half what nobody else wants.
 
 use std::{
     num::NonZeroUsize,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -15,11 +19,27 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
 
 use super::{Job, Lane, Scored, ScoredFuture};
-use crate::error::ScoreError;
+use crate::error::{ScoreError, Shortage};
 
-/// What a refused caller is told to wait: a few batches' time, so that it meets
-/// a shorter queue, and little against what a person notices.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// What a refused caller is told to wait at least and at most. What waits is gone
+/// after the time that it was expected to take; sooner than some batches nothing
+/// has changed, and later than a second nobody knows.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How much of the time until its deadline a job may be expected to wait. An
+/// expectation can be wrong by half, and the answer has to be made and sent.
+const PATIENCE: f64 = 0.6;
+
+/// How much may wait or run at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows, over all versions.
+    pub rows: NonZeroUsize,
+    /// Bytes that their requests hold in memory.
+    pub bytes: NonZeroUsize,
+    /// How long an interactive job without a deadline may be expected to wait.
+    pub wait: Duration,
+}
 
 /// Makes [`Admit`]; all services of one layer share one budget.
 #[derive(Debug, Clone)]
@@ -27,18 +47,38 @@ pub struct AdmitLayer {
     budget: Budget,
 }
 
-/// Rows that may wait or run; clones share them.
+/// What may wait or run; clones share it.
 #[derive(Debug, Clone)]
 struct Budget {
-    all: Arc<Semaphore>,
-    /// Taken by bulk jobs before their share of all.
-    bulk: Arc<Semaphore>,
-    limit: u32,
-    bulk_limit: u32,
+    rows: Arc<Semaphore>,
+    /// Taken by bulk and shadow jobs before their share of all.
+    half: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    backlog: Arc<Backlog>,
+    limits: Limits,
+}
+
+/// The work of all interactive jobs that were admitted and not yet answered.
+#[derive(Debug)]
+struct Backlog {
+    nanos: AtomicU64,
+    /// Among so many threads.
+    runners: u32,
 }
 
 /// What a job holds while it waits or runs.
-type Share = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+struct Share {
+    _rows: OwnedSemaphorePermit,
+    _half: Option<OwnedSemaphorePermit>,
+    _bytes: OwnedSemaphorePermit,
+    _work: Option<Work>,
+}
+
+/// A job's part of the backlog.
+struct Work {
+    backlog: Arc<Backlog>,
+    nanos: u64,
+}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -48,14 +88,32 @@ pub struct Admit<S> {
 }
 
 impl AdmitLayer {
-    /// At most `limit` rows at a time.
-    pub fn new(limit: NonZeroUsize) -> Self {
-        // Semaphores hand out permits by u32.
-        let limit = u32::try_from(limit.get()).unwrap_or(u32::MAX);
-        let bulk_limit = limit.div_ceil(2);
-        let permits = |limit| Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(Semaphore::MAX_PERMITS)));
-        Self { budget: Budget { all: permits(limit), bulk: permits(bulk_limit), limit, bulk_limit } }
+    /// At most so much at a time, for a pool of `runners`.
+    pub fn new(limits: Limits, runners: NonZeroUsize) -> Self {
+        let permits = |limit: usize| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+        let runners = u32::try_from(runners.get()).unwrap_or(u32::MAX);
+        Self {
+            budget: Budget {
+                rows: permits(limits.rows.get()),
+                half: permits(half(limits.rows.get())),
+                bytes: permits(limits.bytes.get()),
+                backlog: Arc::new(Backlog { nanos: AtomicU64::new(0), runners }),
+                limits,
+            },
+        }
     }
+}
+
+/// The larger half.
+fn half(rows: usize) -> usize {
+    rows.div_ceil(2)
+}
+
+/// What `wanted` takes of a limit: what is larger than all of it takes all of it,
+/// and so has its turn when nothing else is there.
+fn weight(wanted: usize, limit: usize) -> u32 {
+    // Semaphores hand out permits by u32.
+    u32::try_from(wanted.min(limit)).unwrap_or(u32::MAX)
 }
 
 impl<S> Layer<S> for AdmitLayer {
@@ -68,31 +126,84 @@ impl<S> Layer<S> for AdmitLayer {
 
 impl Budget {
     /// A share for an interactive job, now or not at all.
-    fn at_once(&self, rows: usize) -> Result<Share, ScoreError> {
-        let share = Arc::clone(&self.all).try_acquire_many_owned(self.weight(rows)?);
-        share.map(|share| (share, None)).map_err(|_full| self.refusal(rows))
+    fn at_once(&self, job: &Job) -> Result<Share, ScoreError> {
+        self.check_wait(job)?;
+        let bytes = self.bytes(job)?;
+        let rows = self.rows_now(&self.rows, job.count)?;
+        let work = Some(self.backlog.add(job.model.cost().share(job.count, job.model.max_batch_rows().get())));
+        Ok(Share { _rows: rows, _half: None, _bytes: bytes, _work: work })
     }
 
-    /// A share for a bulk job, as soon as there is one. What is larger than the
-    /// bulk half takes all of that half.
-    async fn in_turn(self, rows: usize) -> Result<Share, ScoreError> {
-        let weight = self.weight(rows)?;
-        let half = weight.min(self.bulk_limit);
+    /// A share of the half for a job that nobody waits for, now or not at all.
+    fn if_free(&self, job: &Job) -> Result<Share, ScoreError> {
+        let bytes = self.bytes(job)?;
+        let (half, rows) = (self.rows_now(&self.half, job.count)?, self.rows_now(&self.rows, job.count)?);
+        Ok(Share { _rows: rows, _half: Some(half), _bytes: bytes, _work: None })
+    }
+
+    /// A share for a bulk job, as soon as there is one: only what it holds in memory
+    /// while it waits must have its place at once.
+    async fn in_turn(self, rows: usize, bytes: Result<OwnedSemaphorePermit, ScoreError>) -> Result<Share, ScoreError> {
+        let (bytes, limit) = (bytes?, self.limits.rows.get());
+        let (all, part) = (weight(rows, limit), weight(rows, half(limit)));
         // Never closed.
-        let bulk = self.bulk.acquire_many_owned(half).await.map_err(|_closed| ScoreError::Draining)?;
-        let share = self.all.acquire_many_owned(weight).await.map_err(|_closed| ScoreError::Draining)?;
-        Ok((share, Some(bulk)))
+        let half = self.half.acquire_many_owned(part).await.map_err(|_closed| ScoreError::Draining)?;
+        let rows = self.rows.acquire_many_owned(all).await.map_err(|_closed| ScoreError::Draining)?;
+        Ok(Share { _rows: rows, _half: Some(half), _bytes: bytes, _work: None })
     }
 
-    /// What the rows take of all; refused where even an empty queue is too small.
-    fn weight(&self, rows: usize) -> Result<u32, ScoreError> {
-        let weight = u32::try_from(rows).ok().filter(|weight| *weight <= self.limit);
-        weight.ok_or_else(|| self.refusal(rows))
+    /// Refuses a job that would wait longer than it can. Where nothing waits every
+    /// job has its try: who was never let in could never show that it got faster.
+    fn check_wait(&self, job: &Job) -> Result<(), ScoreError> {
+        let expected = self.backlog.wait();
+        if expected.is_zero() {
+            return Ok(());
+        }
+        let allowed = match job.deadline {
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let own = job.model.cost().of(job.count).unwrap_or_default();
+                left.saturating_sub(own).mul_f64(PATIENCE)
+            }
+            None => self.limits.wait,
+        };
+        if expected <= allowed { Ok(()) } else { Err(self.refusal(Shortage::Wait { expected, allowed })) }
     }
 
-    fn refusal(&self, rows: usize) -> ScoreError {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        ScoreError::Overloaded { rows, limit, retry_after: RETRY_AFTER }
+    fn bytes(&self, job: &Job) -> Result<OwnedSemaphorePermit, ScoreError> {
+        let limit = self.limits.bytes.get();
+        let share = Arc::clone(&self.bytes).try_acquire_many_owned(weight(job.bytes, limit));
+        share.map_err(|_full| self.refusal(Shortage::Bytes { bytes: job.bytes, limit }))
+    }
+
+    fn rows_now(&self, of: &Arc<Semaphore>, rows: usize) -> Result<OwnedSemaphorePermit, ScoreError> {
+        let limit = self.limits.rows.get();
+        let share = Arc::clone(of).try_acquire_many_owned(weight(rows, limit));
+        share.map_err(|_full| self.refusal(Shortage::Rows { rows, limit }))
+    }
+
+    fn refusal(&self, shortage: Shortage) -> ScoreError {
+        let (least, most) = RETRY_AFTER;
+        ScoreError::Overloaded { shortage, retry_after: self.backlog.wait().clamp(least, most) }
+    }
+}
+
+impl Backlog {
+    /// How long what was admitted keeps the runners busy.
+    fn wait(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) / self.runners.max(1)
+    }
+
+    fn add(self: &Arc<Self>, work: Duration) -> Work {
+        let nanos = u64::try_from(work.as_nanos()).unwrap_or(u64::MAX / 2);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        Work { backlog: Arc::clone(self), nanos }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.backlog.nanos.fetch_sub(self.nanos, Ordering::Relaxed);
     }
 }
 
@@ -112,22 +223,32 @@ where
     fn call(&mut self, job: Job) -> Self::Future {
         // Taken here and not in `poll_ready`: what is ready but never calls would
         // sit on its share of the budget.
-        match job.lane {
-            Lane::Interactive => match self.budget.at_once(job.rows.len()) {
-                Ok(share) => Box::pin(hold(share, self.inner.call(job))),
-                Err(refused) => Box::pin(async { Err(refused) }),
-            },
-            Lane::Bulk => {
-                // The one that said it was ready, not its clone.
-                let clone = self.inner.clone();
-                let mut inner = std::mem::replace(&mut self.inner, clone);
-                let share = self.budget.clone().in_turn(job.rows.len());
-                Box::pin(async move {
-                    let share = before(job.deadline, share).await?;
-                    hold(share, inner.call(job)).await
-                })
-            }
+        let share = match job.lane {
+            Lane::Interactive => self.budget.at_once(&job),
+            Lane::Shadow => self.budget.if_free(&job),
+            Lane::Bulk => return self.call_in_turn(job),
+        };
+        match share {
+            Ok(share) => Box::pin(hold(share, self.inner.call(job))),
+            Err(refused) => Box::pin(async { Err(refused) }),
         }
+    }
+}
+
+impl<S> Admit<S>
+where
+    S: Service<Job, Error = ScoreError, Response = Scored> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    fn call_in_turn(&mut self, job: Job) -> ScoredFuture {
+        // The one that said it was ready, not its clone.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let share = self.budget.clone().in_turn(job.count, self.budget.bytes(&job));
+        Box::pin(async move {
+            let share = before(job.deadline, share).await?;
+            hold(share, inner.call(job)).await
+        })
     }
 }
 
@@ -153,22 +274,33 @@ async fn hold<F: Future>(share: Share, scored: F) -> F::Output {
 
 #[cfg(test)]
 mod tests {
-    use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok, task};
+    use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
     use tower::ServiceExt as _;
     use tower_test::{assert_request_eq, mock};
 
     use super::*;
-    use crate::stack::test::{job, scored};
+    use crate::{
+        fixture::Counting,
+        stack::test::{job, scored},
+    };
 
     type Handle = mock::Handle<usize, Scored>;
+
+    fn limits(rows: usize) -> Limits {
+        Limits {
+            rows: NonZeroUsize::new(rows).unwrap(),
+            bytes: NonZeroUsize::new(100).unwrap(),
+            wait: Duration::from_millis(10),
+        }
+    }
 
     /// The layer over a model that is answered by hand and sees only row counts.
     fn admit(
         limit: usize,
     ) -> (impl Service<Job, Response = Scored, Error = ScoreError, Future = ScoredFuture>, Handle) {
         let (model, handle) = mock::pair::<usize, Scored>();
-        let model = model.map_err(|_closed| ScoreError::Draining).map_request(|job: Job| job.rows.len());
-        (AdmitLayer::new(NonZeroUsize::new(limit).unwrap()).layer(model), handle)
+        let model = model.map_err(|_closed| ScoreError::Draining).map_request(|job: Job| job.count);
+        (AdmitLayer::new(limits(limit), NonZeroUsize::MIN).layer(model), handle)
     }
 
     fn ready(admit: &mut impl Service<Job, Error = ScoreError>) {
@@ -184,7 +316,7 @@ mod tests {
         assert_pending!(first.poll());
         ready(&mut admit);
         let refused = assert_ready_err!(task::spawn(admit.call(job(1, Lane::Interactive))).poll());
-        assert_eq!(refused, ScoreError::Overloaded { rows: 1, limit: 8, retry_after: RETRY_AFTER });
+        assert_eq!(shortage(refused), Shortage::Rows { rows: 1, limit: 8 });
 
         assert_request_eq!(model, 8).send_response(scored(8));
         assert_ready_ok!(first.poll());
@@ -263,11 +395,99 @@ mod tests {
     }
 
     #[test]
-    fn what_could_never_fit_is_refused_even_in_bulk() {
+    fn a_job_larger_than_all_has_its_turn_when_all_is_free() {
+        let (mut admit, mut model) = admit(8);
+        model.allow(9);
+        for lane in [Lane::Interactive, Lane::Bulk] {
+            ready(&mut admit);
+            let mut large = task::spawn(admit.call(job(9, lane)));
+            assert_pending!(large.poll());
+            ready(&mut admit);
+            assert_ready_err!(task::spawn(admit.call(job(1, Lane::Interactive))).poll());
+        }
+    }
+
+    #[test]
+    fn bytes_over_the_budget_are_refused_in_every_lane() {
         let (mut admit, mut model) = admit(8);
         model.allow(9);
         ready(&mut admit);
-        let refused = assert_ready!(task::spawn(admit.call(job(9, Lane::Bulk))).poll());
-        assert!(matches!(refused, Err(ScoreError::Overloaded { rows: 9, limit: 8, .. })));
+        let mut first = task::spawn(admit.call(Job { bytes: 60, ..job(1, Lane::Bulk) }));
+        assert_pending!(first.poll());
+        for lane in [Lane::Interactive, Lane::Bulk, Lane::Shadow] {
+            ready(&mut admit);
+            let refused = assert_ready_err!(task::spawn(admit.call(Job { bytes: 41, ..job(1, lane) })).poll());
+            assert_eq!(shortage(refused), Shortage::Bytes { bytes: 41, limit: 100 });
+        }
+        drop(first);
+        ready(&mut admit);
+        assert_pending!(task::spawn(admit.call(Job { bytes: 41, ..job(1, Lane::Interactive) })).poll());
+    }
+
+    /// A job of `rows` rows that take 4 ms each.
+    fn slow(rows: usize, lane: Lane, deadline: Option<Duration>) -> Job {
+        let model = Counting::default();
+        model.cost.learn(10, Duration::from_millis(40));
+        let deadline = deadline.map(|deadline| Instant::now() + deadline);
+        Job { model: Arc::new(model), deadline, ..job(rows, lane) }
+    }
+
+    #[test]
+    fn who_would_wait_longer_than_it_can_is_refused_and_told_how_long() {
+        let (mut admit, mut model) = admit(100);
+        model.allow(99);
+        ready(&mut admit);
+        // Nothing waits yet: even 80 ms of work have their try.
+        let mut first = task::spawn(admit.call(slow(20, Lane::Interactive, None)));
+        assert_pending!(first.poll());
+        for (deadline, allowed) in [(None, 10), (Some(60), 33)] {
+            ready(&mut admit);
+            let next = slow(1, Lane::Interactive, deadline.map(Duration::from_millis));
+            let refused = assert_ready_err!(task::spawn(admit.call(next)).poll());
+            let ScoreError::Overloaded { shortage: Shortage::Wait { expected, allowed: found }, retry_after } = refused
+            else {
+                unreachable!("{refused}")
+            };
+            assert_eq!((expected.as_millis(), retry_after.as_millis()), (80, 80));
+            assert_eq!(found.as_millis(), allowed);
+        }
+        ready(&mut admit);
+        let patient = slow(1, Lane::Interactive, Some(Duration::from_secs(1)));
+        assert_pending!(task::spawn(admit.call(patient)).poll());
+        drop(first);
+        ready(&mut admit);
+        assert_pending!(task::spawn(admit.call(slow(1, Lane::Interactive, None))).poll());
+    }
+
+    #[test]
+    fn the_work_of_streams_makes_nobody_else_wait() {
+        let (mut admit, mut model) = admit(100);
+        model.allow(99);
+        ready(&mut admit);
+        let mut bulk = task::spawn(admit.call(slow(50, Lane::Bulk, None)));
+        assert_pending!(bulk.poll());
+        ready(&mut admit);
+        assert_pending!(task::spawn(admit.call(slow(1, Lane::Interactive, None))).poll());
+    }
+
+    #[test]
+    fn shadow_rows_take_what_is_free_and_never_wait() {
+        let (mut admit, mut model) = admit(8);
+        model.allow(9);
+        ready(&mut admit);
+        let mut first = task::spawn(admit.call(job(4, Lane::Shadow)));
+        assert_pending!(first.poll());
+        ready(&mut admit);
+        let refused = assert_ready_err!(task::spawn(admit.call(job(1, Lane::Shadow))).poll());
+        assert_eq!(shortage(refused), Shortage::Rows { rows: 1, limit: 8 });
+        ready(&mut admit);
+        assert_pending!(task::spawn(admit.call(job(4, Lane::Interactive))).poll());
+    }
+
+    fn shortage(refused: ScoreError) -> Shortage {
+        match refused {
+            ScoreError::Overloaded { shortage, .. } => shortage,
+            other => unreachable!("{other}"),
+        }
     }
 }

@@ -66,7 +66,7 @@ mod tests {
     fn first_poll(deadline: Option<Instant>) -> std::task::Poll<Result<Scored, ScoreError>> {
         let (model, mut handle) = mock::pair::<usize, Scored>();
         handle.allow(1);
-        let model = model.map_err(|_closed| ScoreError::Draining).map_request(|job: Job| job.rows.len());
+        let model = model.map_err(|_closed| ScoreError::Draining).map_request(|job: Job| job.count);
         let mut layered = DeadlineLayer.layer(model);
         assert_ready_ok!(task::spawn(std::future::poll_fn(|context| layered.poll_ready(context))).poll());
         let call = layered.call(Job { deadline, ..job(1, Lane::Interactive) });

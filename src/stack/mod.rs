@@ -7,9 +7,10 @@
 mod admit;
 mod batch;
 mod deadline;
+mod encode;
 mod runners;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration, time::Instant};
+use std::{sync::Arc, time::Duration, time::Instant};
 
 use futures::future::BoxFuture;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
@@ -19,16 +20,37 @@ use crate::{
     rows::{Forward, Rows},
 };
 
-pub use admit::{Admit, AdmitLayer};
+pub use admit::{Admit, AdmitLayer, Limits};
+pub use batch::BatchRules;
 pub use deadline::{DeadlineLayer, RefuseLate};
+pub use encode::{Encode, EncodeLayer};
 pub use runners::{RunnerError, Runners, ThreadSetup};
 
+/// Makes rows of a request, at most as many as its [`Job::count`].
+pub type Encoding = BoxFuture<'static, Result<Rows, ScoreError>>;
+
 /// Rows to score by one version.
-#[derive(Clone)]
 pub struct Job {
     /// The version, resolved once for the whole request.
     pub model: Arc<dyn Forward>,
-    /// The encoded rows.
+    /// Rows of the request.
+    pub count: usize,
+    /// Bytes that the request holds in memory.
+    pub bytes: usize,
+    /// Encodes the rows. It is not begun for a request that is refused.
+    pub rows: Encoding,
+    /// When the caller stops waiting. Rows that did not begin by then never run.
+    pub deadline: Option<Instant>,
+    /// How patient the caller is.
+    pub lane: Lane,
+}
+
+/// A job that was admitted, with its rows.
+#[derive(Clone)]
+pub struct Encoded {
+    /// The version that scores the rows.
+    pub model: Arc<dyn Forward>,
+    /// The rows, at least one.
     pub rows: Rows,
     /// When the caller stops waiting. Rows that did not begin by then never run.
     pub deadline: Option<Instant>,
@@ -43,12 +65,16 @@ pub struct Job {
 pub enum Lane {
     /// Somebody waits: refused at once where the queue is full.
     Interactive,
-    /// A stream: waits for a place, which holds the stream back.
+    /// A stream, or more rows than a batch: waits for a place, which holds a stream
+    /// back.
     Bulk,
+    /// Nobody waits: refused at once where bulk rows would have to wait, and run
+    /// when there is nothing else.
+    Shadow,
 }
 
 /// Outputs, and where the time went.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scored {
     /// The rows of the job that did not fail, in the same order.
     pub outputs: Rows,
@@ -82,13 +108,15 @@ pub type Stack = BoxCloneSyncService<Job, Scored, ScoreError>;
 type ScoredFuture = BoxFuture<'static, Result<Scored, ScoreError>>;
 
 /// The stack, from the outside in.
-pub fn assemble(queue_rows: NonZeroUsize, runners: Runners) -> Stack {
+pub fn assemble(limits: Limits, runners: Runners) -> Stack {
     let stack = ServiceBuilder::new()
         // First, so that what is late already takes no place in the queue.
         .layer(DeadlineLayer)
-        // Next to the runners and below the deadline: a row counts from here
-        // until it was answered, whether it waits or runs.
-        .layer(AdmitLayer::new(queue_rows))
+        // Above encoding, which costs more than a refusal may; a row counts from
+        // here until it was answered, whether it is encoded, waits or runs.
+        .layer(AdmitLayer::new(limits, runners.count()))
+        // Between admission and the batch, which holds nothing but rows.
+        .layer(EncodeLayer)
         .service(runners);
     BoxCloneSyncService::new(stack)
 }
@@ -96,23 +124,27 @@ pub fn assemble(queue_rows: NonZeroUsize, runners: Runners) -> Stack {
 #[cfg(test)]
 mod test {
     use super::*;
-    use crate::{fixture::Counting, rows::Column};
+    use crate::{
+        fixture::Counting,
+        rows::{Column, Values},
+    };
 
-    /// A job of `rows` rows without columns.
+    /// `rows` rows of one column.
+    pub(super) fn encoding(rows: usize) -> Encoding {
+        let column = Column { width: 1, values: Values::F32(vec![0.0; rows]) };
+        Box::pin(async move { Ok(Rows::new(rows, vec![column]).unwrap()) })
+    }
+
+    /// A job of `rows` rows.
     pub(super) fn job(rows: usize, lane: Lane) -> Job {
-        let column = Column { width: 1, values: crate::rows::Values::F32(vec![0.0; rows]) };
-        Job {
-            model: Arc::new(Counting),
-            rows: Rows::new(rows, vec![column]).unwrap(),
-            deadline: None,
-            lane,
-            since: Instant::now(),
-        }
+        let model = Arc::new(Counting::default());
+        Job { model, count: rows, bytes: rows, rows: encoding(rows), deadline: None, lane }
     }
 
     /// What a model answers for `rows` rows.
     pub(super) fn scored(rows: usize) -> Scored {
-        let outputs = Counting.forward(&job(rows, Lane::Bulk).rows).unwrap();
-        Scored { outputs, failed: Vec::new(), queue: Duration::ZERO, compute: Duration::ZERO, batch_rows: rows }
+        let values = Values::F32(vec![0.0; rows]);
+        let outputs = Rows::new(rows, vec![Column { width: 1, values }]).unwrap();
+        Scored { outputs, batch_rows: rows, ..Scored::default() }
     }
 }

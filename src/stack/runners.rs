@@ -10,33 +10,47 @@ use std::{
     sync::{Arc, mpsc},
     task::{Context, Poll},
     thread,
+    time::Instant,
 };
 
 use thiserror::Error;
 use tower::Service;
+use tracing::error;
 
 use super::{
-    Job, Scored, ScoredFuture,
-    batch::{Batches, pass, run},
+    BatchRules, Encoded, Scored, ScoredFuture,
+    batch::{Batches, pass},
 };
 use crate::{
     error::ScoreError,
     rows::{Forward, Rows},
 };
 
-/// Runs at the start of every runner; what it returns lives as long as the thread.
+/// How often a warm-up runs each size: libtorch is steady after about three passes
+/// on a thread.
+const WARM_PASSES: usize = 3;
+
+/// Runs at the start of every thread that runs models; what it returns lives as
+/// long as the thread.
 pub type ThreadSetup = Arc<dyn Fn() -> Box<dyn Any> + Send + Sync>;
 
 /// The pool. Clones share the threads; they end when the last clone is gone.
 #[derive(Clone)]
 pub struct Runners {
-    count: usize,
+    count: NonZeroUsize,
     open: Arc<Open>,
 }
 
 /// Keeps the threads.
 struct Open {
     batches: Batches,
+}
+
+/// A thread of the pool, for who has to start it again.
+struct Runner {
+    index: usize,
+    batches: Batches,
+    setup: ThreadSetup,
 }
 
 /// A thread that could not be started.
@@ -49,41 +63,47 @@ pub struct RunnerError {
 }
 
 impl Runners {
-    /// Starts `count` threads.
+    /// Starts `count` threads, and a task that gives out their answers: call it
+    /// where tokio's tasks can be spawned.
     ///
     /// # Errors
     ///
     /// [`RunnerError`] where the system refuses a thread.
-    pub fn start(count: NonZeroUsize, setup: &ThreadSetup) -> Result<Self, RunnerError> {
-        let batches = Batches::new(count.get());
-        let runners = Self { count: count.get(), open: Arc::new(Open { batches: batches.clone() }) };
+    pub fn start(count: NonZeroUsize, rules: BatchRules, setup: &ThreadSetup) -> Result<Self, RunnerError> {
+        let (batches, giving_out) = Batches::new(count.get(), rules);
+        tokio::spawn(giving_out);
+        let runners = Self { count, open: Arc::new(Open { batches: batches.clone() }) };
         for index in 0..count.get() {
-            let (batches, setup) = (batches.clone(), Arc::clone(setup));
-            thread::Builder::new()
-                .name(format!("runner-{index}"))
-                .spawn(move || {
-                    let _kept = setup();
-                    run(&batches, index);
-                })
-                .map_err(|source| RunnerError { index, count, source })?;
+            let runner = Runner { index, batches: batches.clone(), setup: Arc::clone(setup) };
+            runner.start().map_err(|source| RunnerError { index, count, source })?;
         }
         Ok(runners)
     }
 
-    /// Has every runner run the model once in each of `rows`, so that no request
-    /// pays for what libtorch does in its first passes. Blocks until all did.
+    /// How many threads there are.
+    pub fn count(&self) -> NonZeroUsize {
+        self.count
+    }
+
+    /// Rows that wait, by model.
+    pub fn waiting(&self) -> Vec<(Arc<dyn Forward>, usize)> {
+        self.open.batches.waiting()
+    }
+
+    /// Has every runner run the model in each of `rows`, so that no request pays for
+    /// what libtorch does in its first passes, and learns what they cost. Blocks
+    /// until all did.
     ///
     /// # Errors
     ///
     /// [`ScoreError::Model`] where a pass failed.
     pub fn warm(&self, model: &Arc<dyn Forward>, rows: &Arc<[Rows]>) -> Result<(), ScoreError> {
         let (done, outcomes) = mpsc::channel();
-        for runner in 0..self.count {
+        for runner in 0..self.count.get() {
             let (model, rows, done) = (Arc::clone(model), Arc::clone(rows), done.clone());
             let errand = Box::new(move || {
-                let outcome = rows.iter().try_for_each(|rows| pass(model.as_ref(), rows).map(drop));
                 // The receiver is gone only where another runner failed already.
-                let _ = done.send(outcome);
+                let _ = done.send(warm_here(model.as_ref(), &rows));
             });
             self.open.batches.send(runner, errand);
         }
@@ -94,7 +114,57 @@ impl Runners {
     }
 }
 
-impl Service<Job> for Runners {
+/// Runs the model in each of `rows` on this thread, a few times.
+fn warm_here(model: &dyn Forward, rows: &[Rows]) -> Result<(), String> {
+    for rows in rows {
+        let passes = (0..WARM_PASSES).map(|_| {
+            let began = Instant::now();
+            pass(model, &[rows]).map(|_| began.elapsed())
+        });
+        let passes = passes.collect::<Result<Vec<_>, _>>()?;
+        // The first ones pay for what they find cold.
+        passes.into_iter().min().into_iter().for_each(|took| model.cost().learn(rows.len(), took));
+    }
+    Ok(())
+}
+
+impl Runner {
+    fn start(self) -> io::Result<()> {
+        let name = format!("runner-{}", self.index);
+        let run = move || {
+            // Before `self` is there to be dropped in a panic: a setup that panics
+            // would do it again.
+            let _kept = (self.setup)();
+            let runner = Replaced(Some(self));
+            runner.work();
+        };
+        thread::Builder::new().name(name).spawn(run).map(drop)
+    }
+}
+
+/// A runner that starts again where it panics.
+struct Replaced(Option<Runner>);
+
+impl Replaced {
+    fn work(&self) {
+        if let Some(runner) = &self.0 {
+            runner.batches.work(runner.index);
+        }
+    }
+}
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        let Some(runner) = self.0.take().filter(|_| thread::panicking()) else { return };
+        let index = runner.index;
+        error!(runner = index, "a runner died; another one takes its place");
+        if let Err(error) = runner.start() {
+            error!(runner = index, %error, "the runner can't be replaced");
+        }
+    }
+}
+
+impl Service<Encoded> for Runners {
     type Response = Scored;
     type Error = ScoreError;
     type Future = ScoredFuture;
@@ -103,7 +173,7 @@ impl Service<Job> for Runners {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, job: Job) -> Self::Future {
+    fn call(&mut self, job: Encoded) -> Self::Future {
         Box::pin(self.open.batches.clone().score(job))
     }
 }
@@ -118,11 +188,14 @@ impl Drop for Open {
 mod tests {
     use std::{
         sync::atomic::{AtomicUsize, Ordering},
-        time::Instant,
+        time::Duration,
     };
+
+    use tower::ServiceExt as _;
 
     use super::*;
     use crate::{
+        cost::Cost,
         rows::{Column, ForwardError, Values},
         stack::Lane,
     };
@@ -132,6 +205,7 @@ mod tests {
     #[derive(Default)]
     struct Echo {
         passes: AtomicUsize,
+        cost: Cost,
     }
 
     impl Forward for Echo {
@@ -143,27 +217,39 @@ mod tests {
             NonZeroUsize::new(4).unwrap()
         }
 
-        fn forward(&self, rows: &Rows) -> Result<Rows, ForwardError> {
+        fn cost(&self) -> &Cost {
+            &self.cost
+        }
+
+        fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {
+            let rows = Rows::joined(parts)?;
             self.passes.fetch_add(1, Ordering::SeqCst);
             let has = |value| (0..rows.len()).any(|row| rows.columns()[0].f32_row(row) == [value]);
             match () {
                 () if has(13.0) => Err(ForwardError::Raised("thirteen".into())),
                 () if has(14.0) => panic!("fourteen"),
                 () if has(15.0) => Ok(rows.slice(1..rows.len())),
-                () => Ok(rows.clone()),
+                () => Ok(rows),
             }
         }
     }
 
+    /// Everything that was warmed up runs inline.
+    const RULES: BatchRules = BatchRules { linger: Duration::ZERO, inline_below: Duration::from_secs(1) };
+
     fn pool(count: usize) -> Runners {
-        let setup: ThreadSetup = Arc::new(|| Box::new(()) as Box<dyn Any>);
-        Runners::start(NonZeroUsize::new(count).unwrap(), &setup).unwrap()
+        pool_with(count, RULES)
     }
 
-    fn job(model: &Arc<Echo>, values: &[f32]) -> Job {
+    fn pool_with(count: usize, rules: BatchRules) -> Runners {
+        let setup: ThreadSetup = Arc::new(|| Box::new(()) as Box<dyn Any>);
+        Runners::start(NonZeroUsize::new(count).unwrap(), rules, &setup).unwrap()
+    }
+
+    fn job(model: &Arc<Echo>, values: &[f32]) -> Encoded {
         let column = Column { width: 1, values: Values::F32(values.to_vec()) };
         let rows = Rows::new(values.len(), vec![column]).unwrap();
-        Job {
+        Encoded {
             model: Arc::clone(model) as Arc<dyn Forward>,
             rows,
             deadline: None,
@@ -236,7 +322,7 @@ mod tests {
         runtime.block_on(async {
             let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
             let busy = hold(&runners);
-            let bulk = tokio::spawn(runners.call(Job { lane: Lane::Bulk, ..job(&model, &[1.0]) }));
+            let bulk = tokio::spawn(runners.call(Encoded { lane: Lane::Bulk, ..job(&model, &[1.0]) }));
             let interactive = tokio::spawn(runners.call(job(&model, &[2.0])));
             tokio::task::yield_now().await;
             drop(busy);
@@ -248,7 +334,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_late_never_runs() {
         let model = Arc::new(Echo::default());
-        let late = Job { deadline: Some(Instant::now()), ..job(&model, &[1.0]) };
+        let late = Encoded { deadline: Some(Instant::now()), ..job(&model, &[1.0]) };
         assert_eq!(pool(1).call(late).await.unwrap_err(), ScoreError::DeadlinePassed);
         assert_eq!(model.passes.load(Ordering::SeqCst), 0);
     }
@@ -264,37 +350,110 @@ mod tests {
         assert_eq!(model.passes.load(Ordering::SeqCst), 1);
     }
 
-    #[test]
-    fn a_warm_up_runs_every_size_on_every_runner() {
+    #[tokio::test]
+    async fn a_warm_up_runs_every_size_on_every_runner() {
         let model = Arc::new(Echo::default());
         let rows: Arc<[Rows]> = [job(&model, &[1.0]).rows, job(&model, &[1.0, 2.0]).rows].into();
         pool(3).warm(&(Arc::clone(&model) as Arc<dyn Forward>), &rows).unwrap();
-        assert_eq!(model.passes.load(Ordering::SeqCst), 6);
+        assert_eq!(model.passes.load(Ordering::SeqCst), 6 * WARM_PASSES);
     }
 
-    /// Any mix of sizes, values at fault, lanes and callers who leave: everyone
-    /// who stays gets exactly its own rows, in order.
+    #[tokio::test]
+    async fn a_runner_that_dies_is_replaced() {
+        let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+        runners.open.batches.send(0, Box::new(|| panic!("the runner dies")));
+        assert!(runners.call(job(&model, &[1.0])).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_small_batch_runs_on_the_thread_that_it_arrived_on() {
+        let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+        model.cost.learn(4, Duration::from_micros(40));
+        // The only runner is busy for as long as the test.
+        let _busy = hold(&runners);
+        let calls: Vec<_> = [1.0, 2.0, 3.0].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
+        let sizes = futures::future::join_all(calls).await.into_iter().map(|call| call.unwrap().unwrap().batch_rows);
+        assert_eq!(sizes.collect::<Vec<_>>(), [3, 3, 3]);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_to_run_here_goes_to_the_runners() {
+        let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+        model.cost.learn(4, Duration::from_micros(40));
+        let calls: Vec<_> = [1.0; 9].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
+        let names = futures::future::join_all(calls).await;
+        assert!(names.into_iter().all(|call| call.unwrap().is_ok()));
+        assert_eq!(model.passes.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_while_he_leads_leaves_nobody_behind() {
+        let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+        model.cost.learn(4, Duration::from_micros(40));
+        let mut leads = tokio_test::task::spawn(runners.call(job(&model, &[1.0])));
+        tokio_test::assert_pending!(leads.poll());
+        let follows = tokio::spawn(runners.call(job(&model, &[2.0])));
+        tokio::task::yield_now().await;
+        drop(leads);
+        assert_eq!(follows.await.unwrap().unwrap().batch_rows, 1);
+    }
+
+    #[tokio::test]
+    async fn rows_linger_for_company_where_they_are_told_to() {
+        let rules = BatchRules { linger: Duration::from_millis(20), inline_below: Duration::from_secs(1) };
+        let (model, mut runners) = (Arc::new(Echo::default()), pool_with(1, rules));
+        model.cost.learn(4, Duration::from_micros(40));
+        let begun = Instant::now();
+        let calls: Vec<_> = [1.0, 2.0].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
+        let alone = futures::future::join_all(calls).await;
+        assert!(alone.into_iter().all(|call| call.unwrap().unwrap().batch_rows == 2));
+        assert!(begun.elapsed() >= rules.linger);
+        // A full batch waits for nobody.
+        let full = runners.call(job(&model, &[1.0, 2.0, 3.0, 4.0])).await.unwrap();
+        assert!(full.queue < rules.linger);
+    }
+
+    #[tokio::test]
+    async fn a_queue_of_one_row_and_batches_of_one_row_are_enough() {
+        let one = NonZeroUsize::MIN;
+        let limits = super::super::Limits { rows: one, bytes: one, wait: Duration::ZERO };
+        let stack = super::super::assemble(limits, pool(1));
+        let scored = stack.oneshot(super::super::test::job(9, Lane::Bulk)).await.unwrap();
+        assert_eq!(scored.outputs.len(), 9);
+    }
+
+    /// Any mix of sizes, values at fault, panics, lanes, places and callers who
+    /// leave: everyone who stays gets exactly its own rows, in order, as if it were
+    /// alone.
     #[test]
     fn nobody_ever_gets_the_rows_of_another() {
         use proptest::prelude::*;
 
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let runners = pool(2);
-        let call = (prop::collection::vec(0_u8..20, 1..12), any::<bool>(), any::<bool>());
-        proptest!(ProptestConfig::with_cases(2000), |(calls in prop::collection::vec(call, 1..24))| {
+        // Some cases run where they arrive and some on runners.
+        let pools: Vec<Runners> = {
+            let _entered = runtime.enter();
+            [Duration::ZERO, Duration::from_micros(2), Duration::from_secs(1)]
+                .map(|inline_below| pool_with(2, BatchRules { inline_below, ..BatchRules::default() }))
+                .into()
+        };
+        let lane = prop_oneof![Just(Lane::Interactive), Just(Lane::Bulk), Just(Lane::Shadow)];
+        let call = (prop::collection::vec(0_u8..20, 1..12), lane, any::<bool>());
+        let calls = prop::collection::vec(call, 1..16);
+        proptest!(ProptestConfig::with_cases(10_000), |(calls in calls, pool in 0..3_usize)| {
             let model = Arc::new(Echo::default());
+            model.cost.learn(4, Duration::from_micros(2));
             runtime.block_on(async {
-                let mut staying = Vec::new();
-                for (number, (kinds, bulk, leaves)) in calls.iter().enumerate() {
+                let (mut staying, mut leaving) = (Vec::new(), Vec::new());
+                for (number, (kinds, lane, leaves)) in calls.iter().enumerate() {
                     // 13, 14 and 15 make the model fail; all others are told apart by caller and row.
                     let value = |(row, kind): (usize, &u8)| match kind {
                         13..=15 => f32::from(*kind),
                         _ => (1000 + number * 100 + row) as f32,
                     };
                     let values: Vec<f32> = kinds.iter().enumerate().map(value).collect();
-                    let lane = if *bulk { Lane::Bulk } else { Lane::Interactive };
-                    let scored = tokio::spawn(runners.clone().call(Job { lane, ..job(&model, &values) }));
-                    if *leaves { scored.abort() } else { staying.push((values, scored)) }
+                    let scored = tokio::spawn(pools[pool].clone().call(Encoded { lane: *lane, ..job(&model, &values) }));
+                    if *leaves { scored.abort(); leaving.push(scored) } else { staying.push((values, scored)) }
                 }
                 for (values, scored) in staying {
                     let scored = scored.await.unwrap().unwrap();
@@ -305,7 +464,9 @@ mod tests {
                     let rows: Vec<f32> = (0..good.len()).map(|row| scored.outputs.columns()[0].f32_row(row)[0]).collect();
                     assert_eq!(rows, good);
                 }
+                futures::future::join_all(leaving).await;
             });
+            assert!(pools[pool].waiting().iter().all(|(_, rows)| *rows == 0), "somebody was left in the queue");
         });
     }
 }

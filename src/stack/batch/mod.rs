@@ -1,10 +1,13 @@
-//! Natural batching: a free runner takes at once whatever waits for one version.
+//! Natural batching: who is free takes at once whatever waits for one version.
 //!
-//! Rows wait only while all runners are busy; there is no timer. Requests larger
-//! than a batch are split into parts and joined again; a caller who leaves takes
-//! its parts out of the queue. Nothing here bounds the queue: [`super::Admit`]
-//! does, above.
+//! Rows wait only while all runners are busy, and for the moment in which the
+//! other requests that arrived with them are read. A small batch runs right where
+//! its requests arrived: waking a runner would cost more than the pass. Requests
+//! larger than a batch are split into parts and joined again; a caller who leaves
+//! takes its parts out of the queue. Nothing here bounds the queue:
+//! [`super::Admit`] does, above.
 
+mod lead;
 mod pending;
 mod queue;
 mod run;
@@ -12,19 +15,30 @@ mod run;
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use self::{
-    pending::Pending,
-    queue::{Batch, Place, Queue},
+    lead::Lead,
+    pending::{Answer, Pending},
+    queue::{Batch, LineKey, Place, Queue, Taken},
 };
-use super::{Job, Scored};
-use crate::error::ScoreError;
+use super::{Encoded, Scored};
+use crate::{error::ScoreError, rows::Forward};
 
-pub(super) use run::{pass, run};
+pub(super) use run::pass;
+
+/// When a batch runs, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BatchRules {
+    /// How long the first rows of a batch wait for company when a runner is free.
+    pub linger: Duration,
+    /// A batch that is expected to take less runs on the thread that its requests
+    /// arrived on. Zero: none does.
+    pub inline_below: Duration,
+}
 
 /// Something that one particular runner does between batches, such as a warm-up.
 pub(super) type Errand = Box<dyn FnOnce() + Send>;
@@ -39,12 +53,20 @@ struct Shared {
     state: Mutex<State>,
     /// Told when there is something to do, or when the pool is to end.
     work: Condvar,
+    rules: BatchRules,
+    /// Answers of the runners, on their way to a task that gives them out: waking
+    /// one task of another thread is a system call, waking its neighbours is none.
+    answers: mpsc::UnboundedSender<Vec<Answer>>,
 }
 
 struct State {
     queue: Queue,
     /// One list for each runner.
     errands: Vec<VecDeque<Errand>>,
+    /// Runners that wait for work.
+    asleep: usize,
+    /// Those of them that were told of some and are about to wake.
+    told: usize,
     closed: bool,
 }
 
@@ -62,11 +84,19 @@ struct Waiting {
 }
 
 impl Batches {
-    /// Nothing waits yet, for this many runners.
-    pub(super) fn new(runners: usize) -> Self {
+    /// Nothing waits yet, for this many runners. The future gives out the runners'
+    /// answers: it must be polled for as long as there are any.
+    pub(super) fn new(runners: usize, rules: BatchRules) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let errands = (0..runners).map(|_| VecDeque::new()).collect();
-        let state = State { queue: Queue::default(), errands, closed: false };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), work: Condvar::new() }) }
+        let state = State { queue: Queue::new(rules.linger), errands, asleep: 0, told: 0, closed: false };
+        let (answers, mut answered) = mpsc::unbounded_channel::<Vec<Answer>>();
+        let shared = Shared { state: Mutex::new(state), work: Condvar::new(), rules, answers };
+        let giving_out = async move {
+            while let Some(answers) = answered.recv().await {
+                answers.into_iter().for_each(Answer::give);
+            }
+        };
+        (Self { shared: Arc::new(shared) }, giving_out)
     }
 
     /// Queues the rows of a job and waits for their outputs.
@@ -74,35 +104,79 @@ impl Batches {
     /// # Errors
     ///
     /// [`ScoreError::DeadlinePassed`] where not all rows began in time,
-    /// [`ScoreError::Draining`] where the pool has ended.
-    pub(super) async fn score(self, job: Job) -> Result<Scored, ScoreError> {
+    /// [`ScoreError::Draining`] where the pool has ended, [`ScoreError::Model`]
+    /// where a runner died with the rows.
+    pub(super) async fn score(self, job: Encoded) -> Result<Scored, ScoreError> {
+        let model = Arc::clone(&job.model);
         let (reply, scored) = oneshot::channel();
-        let mut waiting = self.push(job, reply)?;
-        let scored = scored.await.map_err(|_gone| ScoreError::Draining)?;
+        let (mut waiting, lead) = self.push(job, reply)?;
+        if let Some(lead) = lead {
+            // Whatever else is ready on this thread comes first: what was read from
+            // the sockets together runs together.
+            tokio::task::yield_now().await;
+            lead.run();
+        }
+        let scored = scored.await.map_err(|_gone| died(model.as_ref()))?;
         waiting.places.clear();
         scored
     }
 
-    fn push(self, job: Job, reply: oneshot::Sender<Result<Scored, ScoreError>>) -> Result<Waiting, ScoreError> {
+    /// Rows that wait, by model.
+    pub(super) fn waiting(&self) -> Vec<(Arc<dyn Forward>, usize)> {
+        self.lock().queue.rows()
+    }
+
+    fn push(
+        self,
+        job: Encoded,
+        reply: oneshot::Sender<Result<Scored, ScoreError>>,
+    ) -> Result<(Waiting, Option<Lead>), ScoreError> {
+        let model = Arc::clone(&job.model);
         let parts = Pending::split(job, reply);
-        let places: Vec<Place> = {
-            let mut state = self.lock();
-            if state.closed {
-                return Err(ScoreError::Draining);
-            }
-            parts.into_iter().map(|part| state.queue.push(part)).collect()
-        };
-        for _ in &places {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(ScoreError::Draining);
+        }
+        let places: Vec<Place> = parts.into_iter().map(|part| state.queue.push(part)).collect();
+        let lead = self.lead_or_tell(&mut state, &places, model.as_ref());
+        drop(state);
+        Ok((Waiting { batches: self, places }, lead))
+    }
+
+    /// Whether these parts are small enough to run here, and nobody runs their line
+    /// already; else runners are told.
+    fn lead_or_tell(&self, state: &mut State, places: &[Place], model: &dyn Forward) -> Option<Lead> {
+        let line = places.first()?.line;
+        if self.runs_here(model, state.queue.waiting(line)) {
+            return state.queue.lead(line).then(|| Lead::new(self.clone(), line));
+        }
+        self.tell(state, places.len());
+        None
+    }
+
+    /// Whether a batch of so many rows is to run on the thread that it arrived on.
+    fn runs_here(&self, model: &dyn Forward, rows: usize) -> bool {
+        let BatchRules { linger, inline_below } = self.shared.rules;
+        let one_batch = rows <= model.max_batch_rows().get();
+        // Who lingers waits for others, which a thread that reads sockets can't.
+        linger.is_zero() && one_batch && model.cost().of(rows).is_some_and(|cost| cost < inline_below)
+    }
+
+    /// Tells at most so many runners that there is work.
+    fn tell(&self, state: &mut State, batches: usize) {
+        for _ in 0..batches.min(state.asleep - state.told) {
+            state.told += 1;
             self.shared.work.notify_one();
         }
-        Ok(Waiting { batches: self, places })
     }
 
     /// Has one runner do something between two batches.
     pub(super) fn send(&self, runner: usize, errand: Errand) {
-        if let Some(errands) = self.lock().errands.get_mut(runner) {
+        let mut state = self.lock();
+        if let Some(errands) = state.errands.get_mut(runner) {
             errands.push_back(errand);
         }
+        drop(state);
         // All, since nobody can choose whom a condition variable wakes.
         self.shared.work.notify_all();
     }
@@ -113,6 +187,17 @@ impl Batches {
         self.shared.work.notify_all();
     }
 
+    /// What runner number `runner` does until the pool is closed and nothing is left.
+    pub(super) fn work(&self, runner: usize) {
+        loop {
+            match self.turn(runner) {
+                Turn::Batch(batch) => self.give_out(run::answers(&batch)),
+                Turn::Errand(errand) => errand(),
+                Turn::End => return,
+            }
+        }
+    }
+
     /// Waits for something that this runner can do. Errands first: they are rare and
     /// short, and must come to an end under full load too.
     fn turn(&self, runner: usize) -> Turn {
@@ -121,13 +206,36 @@ impl Batches {
             if let Some(errand) = state.errands.get_mut(runner).and_then(VecDeque::pop_front) {
                 return Turn::Errand(errand);
             }
-            if let Some(batch) = state.queue.take(Instant::now()) {
-                return Turn::Batch(batch);
+            let now = Instant::now();
+            let Taken { batch, late, ripe } = state.queue.take(now);
+            self.give_out(late);
+            match (batch, ripe) {
+                (Some(batch), _) => return Turn::Batch(batch),
+                (None, None) if state.closed => return Turn::End,
+                (None, ripe) => state = self.sleep(state, ripe.map(|ripe| ripe.saturating_duration_since(now))),
             }
-            if state.closed {
-                return Turn::End;
-            }
-            state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn sleep<'s>(&'s self, mut state: MutexGuard<'s, State>, at_most: Option<Duration>) -> MutexGuard<'s, State> {
+        state.asleep += 1;
+        let work = &self.shared.work;
+        let mut state = match at_most {
+            Some(at_most) => work.wait_timeout(state, at_most).unwrap_or_else(PoisonError::into_inner).0,
+            None => work.wait(state).unwrap_or_else(PoisonError::into_inner),
+        };
+        state.asleep -= 1;
+        // Who woke by itself may take off what another one was told, who is then
+        // told twice; that is better than one who is not told at all.
+        state.told = state.told.saturating_sub(1);
+        state
+    }
+
+    /// Hands answers to the task that gives them out.
+    fn give_out(&self, answers: Vec<Answer>) {
+        if !answers.is_empty() {
+            // Where the task is gone, so is its runtime, and with it who waits.
+            let _ = self.shared.answers.send(answers);
         }
     }
 
@@ -147,4 +255,10 @@ impl Drop for Waiting {
             state.queue.remove(place);
         }
     }
+}
+
+/// What a caller is told whose rows were lost with the thread that ran them.
+fn died(model: &dyn Forward) -> ScoreError {
+    let (name, version) = model.identity();
+    ScoreError::Model { model: name.to_owned(), version, reason: "the thread that ran it died".into() }
 }

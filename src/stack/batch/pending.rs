@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::super::{Job, Lane, Scored};
+use super::super::{Encoded, Lane, Scored};
 use crate::{
     error::ScoreError,
     rows::{Forward, Rows},
@@ -39,6 +39,11 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// All of so many rows failed for one reason.
+    pub(super) fn of_failed(rows: usize, reason: &str) -> Self {
+        Self { outputs: Rows::default(), failed: (0..rows).map(|row| (row, reason.to_owned())).collect() }
+    }
+
     /// Joins the outcome of the `more` rows that follow the first `rows`.
     pub(super) fn append(&mut self, rows: usize, next: Self, more: usize) {
         if self.outputs.is_empty() {
@@ -83,8 +88,8 @@ struct Joining {
 
 impl Pending {
     /// Splits a job into parts that each fit into a batch of its model.
-    pub(super) fn split(job: Job, reply: oneshot::Sender<Result<Scored, ScoreError>>) -> Vec<Part> {
-        let Job { model, rows, deadline, lane, since } = job;
+    pub(super) fn split(job: Encoded, reply: oneshot::Sender<Result<Scored, ScoreError>>) -> Vec<Part> {
+        let Encoded { model, rows, deadline, lane, since } = job;
         let most = model.max_batch_rows().get();
         let parts: Vec<Rows> = if rows.len() <= most {
             vec![rows]
@@ -109,29 +114,30 @@ impl Pending {
         self.since
     }
 
-    /// Whether anybody still waits for the answer; who waits longer than the
-    /// deadline is answered here.
-    pub(super) fn is_wanted(&self, now: Instant) -> bool {
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.fail(ScoreError::DeadlinePassed);
-        }
+    /// Whether anybody still waits for the answer.
+    pub(super) fn is_wanted(&self) -> bool {
         self.joining(|joining| joining.reply.as_ref().is_some_and(|reply| !reply.is_closed()))
     }
 
-    /// Answers the whole request with an error, unless it was answered.
-    pub(super) fn fail(&self, error: ScoreError) {
-        if let Some(reply) = self.joining(|joining| joining.reply.take()) {
-            // The caller may have left meanwhile.
-            let _ = reply.send(Err(error));
-        }
+    /// Whether the deadline has passed at `now`.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
     }
 
-    /// Takes what a part gave; the last one answers the request.
-    pub(super) fn join(&self, part: usize, outcome: Outcome, pass: Pass) {
-        let answer = self.joining(|joining| joining.take(part, outcome, pass, self.since));
-        if let Some((reply, scored)) = answer {
-            let _ = reply.send(scored);
-        }
+    /// The answer to who waited longer than the deadline.
+    pub(super) fn late(&self, now: Instant) -> Option<Answer> {
+        if self.is_late(now) { self.failed(ScoreError::DeadlinePassed) } else { None }
+    }
+
+    /// An error as the answer to the whole request, unless it was answered.
+    fn failed(&self, error: ScoreError) -> Option<Answer> {
+        let reply = self.joining(|joining| joining.reply.take())?;
+        Some(Answer { reply, scored: Err(error) })
+    }
+
+    /// Takes what a part gave; the last one makes the answer.
+    pub(super) fn join(&self, part: usize, outcome: Outcome, pass: Pass) -> Option<Answer> {
+        self.joining(|joining| joining.take(part, outcome, pass, self.since))
     }
 
     fn joining<T>(&self, change: impl FnOnce(&mut Joining) -> T) -> T {
@@ -139,7 +145,19 @@ impl Pending {
     }
 }
 
-type Answer = (oneshot::Sender<Result<Scored, ScoreError>>, Result<Scored, ScoreError>);
+/// An answer on its way to its request.
+pub(super) struct Answer {
+    reply: oneshot::Sender<Result<Scored, ScoreError>>,
+    scored: Result<Scored, ScoreError>,
+}
+
+impl Answer {
+    /// Wakes who waits for it.
+    pub(super) fn give(self) {
+        // The caller may have left meanwhile.
+        let _ = self.reply.send(self.scored);
+    }
+}
 
 impl Joining {
     fn take(&mut self, part: usize, outcome: Outcome, pass: Pass, since: Instant) -> Option<Answer> {
@@ -151,7 +169,7 @@ impl Joining {
             return None;
         }
         let reply = self.reply.take()?;
-        Some((reply, self.joined(since)))
+        Some(Answer { reply, scored: self.joined(since) })
     }
 
     fn joined(&mut self, since: Instant) -> Result<Scored, ScoreError> {

@@ -1,38 +1,62 @@
-//! What waits: a queue for each version and lane. Plain data without a clock or
-//! a lock of its own.
+//! What waits: for each version a line per lane. Plain data without a clock or a
+//! lock of its own.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::Arc,
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
-use super::{super::Lane, pending::Part};
+use super::{
+    super::Lane,
+    pending::{Answer, Part},
+};
 use crate::rows::Forward;
 
-/// How much later than interactive rows of the same age bulk rows have their
-/// turn: patient, but never starving.
+/// How much later than interactive rows of the same age the rows of another lane
+/// have their turn: patient, but never starving.
 const BULK_PATIENCE: Duration = Duration::from_millis(50);
+const SHADOW_PATIENCE: Duration = Duration::from_millis(500);
 
-/// All queues.
+/// All lines.
 #[derive(Default)]
 pub(super) struct Queue {
-    lines: BTreeMap<Line, BTreeMap<u64, Part>>,
-    pushed: u64,
+    /// By the address of the version's engine. The weak pointer in the record
+    /// keeps that address from being used again.
+    versions: BTreeMap<usize, Version>,
+    /// How long a part waits for company.
+    linger: Duration,
 }
 
-/// The rows of one version in one lane, by the address of the version's engine,
-/// which lives as long as one of its parts does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The rows of one version.
+struct Version {
+    model: Weak<dyn Forward>,
+    lines: [Line; Lane::ALL.len()],
+}
+
+/// The rows of one version in one lane, in their order.
+#[derive(Default)]
 struct Line {
-    model: usize,
+    /// Those who left leave a gap behind; never one in front.
+    parts: VecDeque<Option<Part>>,
+    /// The number of the part in front.
+    first: u64,
+    rows: usize,
+    /// Whether somebody on his way here will take them.
+    led: bool,
+}
+
+/// A line's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LineKey {
+    version: usize,
     lane: Lane,
 }
 
 /// Where a part waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    line: Line,
+    pub(super) line: LineKey,
     number: u64,
 }
 
@@ -42,69 +66,195 @@ pub(super) struct Batch {
     pub(super) parts: Vec<Part>,
 }
 
+/// What was taken out of the queue.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) batch: Option<Batch>,
+    /// Requests whose deadline passed while they waited: they never run.
+    pub(super) late: Vec<Answer>,
+    /// Where nothing is ripe: when something will be.
+    pub(super) ripe: Option<Instant>,
+}
+
 impl Queue {
+    /// No lines yet; parts wait `linger` for company.
+    pub(super) fn new(linger: Duration) -> Self {
+        Self { versions: BTreeMap::new(), linger }
+    }
+
     /// Puts a part behind those of its version and lane.
     pub(super) fn push(&mut self, part: Part) -> Place {
-        let line = Line { model: Arc::as_ptr(&part.model).cast::<()>().addr(), lane: part.lane };
-        let number = self.pushed;
-        self.pushed += 1;
-        self.lines.entry(line).or_default().insert(number, part);
+        let line = LineKey { version: Arc::as_ptr(&part.model).cast::<()>().addr(), lane: part.lane };
+        if !self.versions.contains_key(&line.version) {
+            // Rare, so this is where those of retired versions go.
+            self.versions.retain(|_, version| version.model.strong_count() > 0);
+            self.versions
+                .insert(line.version, Version { model: Arc::downgrade(&part.model), lines: Default::default() });
+        }
+        let number = self.line(line).map_or(0, |waiting| waiting.push(part));
         Place { line, number }
     }
 
     /// Takes a part out, if it still waits.
     pub(super) fn remove(&mut self, place: &Place) {
-        if let Entry::Occupied(mut line) = self.lines.entry(place.line) {
-            line.get_mut().remove(&place.number);
-            if line.get().is_empty() {
-                line.remove();
+        if let Some(line) = self.line(place.line) {
+            line.remove(place.number);
+        }
+    }
+
+    /// The rows of all lanes, by model.
+    pub(super) fn rows(&self) -> Vec<(Arc<dyn Forward>, usize)> {
+        let rows = |version: &Version| version.lines.iter().map(|line| line.rows).sum();
+        self.versions.values().filter_map(|version| Some((version.model.upgrade()?, rows(version)))).collect()
+    }
+
+    /// How many rows wait in a line.
+    pub(super) fn waiting(&self, key: LineKey) -> usize {
+        self.versions
+            .get(&key.version)
+            .and_then(|version| version.lines.get(key.lane.index()))
+            .map_or(0, |line| line.rows)
+    }
+
+    /// The model of a line that has rows.
+    pub(super) fn model(&self, key: LineKey) -> Option<Arc<dyn Forward>> {
+        let front = self.versions.get(&key.version)?.lines.get(key.lane.index())?.front()?;
+        Some(Arc::clone(&front.model))
+    }
+
+    /// Whether nobody was on his way to take this line; now somebody is.
+    pub(super) fn lead(&mut self, key: LineKey) -> bool {
+        self.line(key).is_some_and(|line| !std::mem::replace(&mut line.led, true))
+    }
+
+    /// Nobody is on his way to take this line any more.
+    pub(super) fn unlead(&mut self, key: LineKey) {
+        if let Some(line) = self.line(key) {
+            line.led = false;
+        }
+    }
+
+    /// The next batch of a line. Parts that nobody wants any more are dropped on
+    /// the way.
+    pub(super) fn take_from(&mut self, key: LineKey, now: Instant) -> Taken {
+        self.line(key).map_or_else(Taken::default, |line| line.take(now))
+    }
+
+    /// The next batch: of the line whose first rows waited longest, patience taken
+    /// off, among those that are ripe.
+    pub(super) fn take(&mut self, now: Instant) -> Taken {
+        let mut late = Vec::new();
+        loop {
+            let Some(turn) = self.next_turn(now) else { return Taken { late, ..Taken::default() } };
+            if !turn.ripe {
+                return Taken { late, ripe: Some(turn.at), ..Taken::default() };
+            }
+            let mut taken = self.take_from(turn.line, now);
+            late.append(&mut taken.late);
+            if taken.batch.is_some() {
+                return Taken { late, ..taken };
             }
         }
     }
 
-    /// The next batch: of the line whose first rows waited longest, patience
-    /// taken off, as many parts as fit. Parts that nobody wants any more are
-    /// dropped on the way.
-    pub(super) fn take(&mut self, now: Instant) -> Option<Batch> {
-        while let Some(line) = self.next_line() {
-            let Entry::Occupied(mut waiting) = self.lines.entry(line) else { return None };
-            let parts = fitting(waiting.get_mut(), now);
-            if waiting.get().is_empty() {
-                waiting.remove();
-            }
-            if let Some(first) = parts.first() {
-                return Some(Batch { model: Arc::clone(&first.model), parts });
-            }
-        }
-        None
+    fn line(&mut self, key: LineKey) -> Option<&mut Line> {
+        self.versions.get_mut(&key.version)?.lines.get_mut(key.lane.index())
     }
 
-    fn next_line(&self) -> Option<Line> {
-        let turn = |line: &Line, part: &Part| match line.lane {
-            Lane::Interactive => part.request.since(),
-            Lane::Bulk => part.request.since() + BULK_PATIENCE,
-        };
-        let first = |(line, parts): (&Line, &BTreeMap<u64, Part>)| {
-            parts.first_key_value().map(|(_, part)| (turn(line, part), *line))
-        };
-        self.lines.iter().filter_map(first).min().map(|(_, line)| line)
+    /// The first ripe line, or the one that will be ripe first.
+    fn next_turn(&self, now: Instant) -> Option<Turn> {
+        let lines = self.versions.iter().flat_map(|(&version, waiting)| {
+            Lane::ALL.into_iter().zip(&waiting.lines).map(move |(lane, line)| (LineKey { version, lane }, line))
+        });
+        lines.filter_map(|(key, line)| line.turn(key, self.linger, now)).min_by_key(|turn| (!turn.ripe, turn.at))
     }
 }
 
-/// Takes parts from the front while they fit into a batch.
-fn fitting(waiting: &mut BTreeMap<u64, Part>, now: Instant) -> Vec<Part> {
-    let (mut parts, mut rows) = (Vec::new(), 0);
-    while let Some(next) = waiting.first_entry() {
-        if !next.get().request.is_wanted(now) {
-            next.remove();
-            continue;
-        }
-        let part = next.get();
-        if rows > 0 && rows + part.rows.len() > part.model.max_batch_rows().get() {
-            break;
-        }
-        rows += part.rows.len();
-        parts.push(next.remove());
+/// When a line has its turn.
+struct Turn {
+    line: LineKey,
+    ripe: bool,
+    at: Instant,
+}
+
+impl Line {
+    fn push(&mut self, part: Part) -> u64 {
+        self.rows += part.rows.len();
+        self.parts.push_back(Some(part));
+        self.first + self.parts.len() as u64 - 1
     }
-    parts
+
+    fn remove(&mut self, number: u64) {
+        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        let part = index.and_then(|index| self.parts.get_mut(index)).and_then(Option::take);
+        self.rows -= part.map_or(0, |part| part.rows.len());
+        while matches!(self.parts.front(), Some(None)) {
+            self.pop();
+        }
+    }
+
+    /// Takes the part in front, and the gaps behind it.
+    fn pop(&mut self) -> Option<Part> {
+        let front = self.parts.pop_front()?;
+        self.first += 1;
+        self.rows -= front.as_ref().map_or(0, |part| part.rows.len());
+        while matches!(self.parts.front(), Some(None)) {
+            self.parts.pop_front();
+            self.first += 1;
+        }
+        front
+    }
+
+    fn front(&self) -> Option<&Part> {
+        self.parts.front()?.as_ref()
+    }
+
+    fn turn(&self, line: LineKey, linger: Duration, now: Instant) -> Option<Turn> {
+        let first = self.front()?;
+        let since = first.request.since();
+        let full = self.rows >= first.model.max_batch_rows().get();
+        if full || since + linger <= now {
+            return Some(Turn { line, ripe: true, at: since + line.lane.patience() });
+        }
+        Some(Turn { line, ripe: false, at: since + linger })
+    }
+
+    /// Takes parts from the front while they fit into a batch.
+    fn take(&mut self, now: Instant) -> Taken {
+        let (mut parts, mut late, mut rows) = (Vec::new(), Vec::new(), 0);
+        while let Some(next) = self.front() {
+            let more = next.rows.len();
+            if rows > 0 && rows + more > next.model.max_batch_rows().get() {
+                break;
+            }
+            let Some(part) = self.pop() else { break };
+            late.extend(part.request.late(now));
+            if part.request.is_wanted() {
+                rows += more;
+                parts.push(part);
+            }
+        }
+        let batch = parts.first().map(|first| Arc::clone(&first.model)).map(|model| Batch { model, parts });
+        Taken { batch, late, ripe: None }
+    }
+}
+
+impl Lane {
+    const ALL: [Self; 3] = [Self::Interactive, Self::Bulk, Self::Shadow];
+
+    fn index(self) -> usize {
+        match self {
+            Self::Interactive => 0,
+            Self::Bulk => 1,
+            Self::Shadow => 2,
+        }
+    }
+
+    fn patience(self) -> Duration {
+        match self {
+            Self::Interactive => Duration::ZERO,
+            Self::Bulk => BULK_PATIENCE,
+            Self::Shadow => SHADOW_PATIENCE,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What a runner does: takes batches and runs them, each row at fault alone.
+//! Runs a batch, each row at fault alone.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -6,76 +6,67 @@ use std::{
 };
 
 use super::{
-    Batches, Turn,
-    pending::{Outcome, Part, Pass},
+    pending::{Answer, Outcome, Pass},
     queue::Batch,
 };
-use crate::{
-    error::ScoreError,
-    rows::{Forward, ForwardError, Rows},
-};
+use crate::rows::{Forward, ForwardError, Rows};
 
-/// What runner number `runner` does until the pool is closed and nothing is left.
-pub(in crate::stack) fn run(batches: &Batches, runner: usize) {
-    loop {
-        match batches.turn(runner) {
-            Turn::Batch(batch) => answer(batch),
-            Turn::Errand(errand) => errand(),
-            Turn::End => return,
-        }
-    }
-}
-
-/// Runs a batch and hands the outputs to the requests that its parts came from.
-fn answer(batch: Batch) {
+/// Runs a batch; the answers to the requests that are complete with it.
+pub(super) fn answers(batch: &Batch) -> Vec<Answer> {
+    let Batch { model, parts } = batch;
     let began = Instant::now();
-    let mut parts = batch.parts.into_iter();
-    let Some(first) = parts.next() else { return };
-    let mut members = vec![(first.request, first.index, first.rows.len())];
-    let mut rows = first.rows;
-    for Part { request, index, rows: more, .. } in parts {
-        match rows.append(&more) {
-            Ok(()) => members.push((request, index, more.len())),
-            // Can't be: rows of one version have the same columns.
-            Err(ragged) => request.fail(failure(batch.model.as_ref(), &ragged.to_string())),
-        }
+    let inputs: Vec<&Rows> = parts.iter().map(|part| &part.rows).collect();
+    let outcome = isolating(model.as_ref(), &inputs);
+    let rows = inputs.iter().map(|rows| rows.len()).sum();
+    let pass = Pass { began, compute: began.elapsed(), rows };
+    if outcome.failed.is_empty() {
+        model.cost().learn(rows, pass.compute);
     }
-    let outcome = isolating(batch.model.as_ref(), &rows);
-    let pass = Pass { began, compute: began.elapsed(), rows: rows.len() };
+    if let [only] = parts.as_slice() {
+        return only.request.join(only.index, outcome, pass).into_iter().collect();
+    }
     let mut before = 0;
-    for (request, index, size) in members {
-        request.join(index, outcome.cut(before, size), pass);
-        before += size;
+    let answer = parts.iter().filter_map(|part| {
+        let start = before;
+        before += part.rows.len();
+        part.request.join(part.index, outcome.cut(start, part.rows.len()), pass)
+    });
+    answer.collect()
+}
+
+/// Runs all parts in one pass; where that fails, halves of their rows, until those
+/// at fault are alone.
+fn isolating(model: &dyn Forward, parts: &[&Rows]) -> Outcome {
+    match (pass(model, parts), parts) {
+        (Ok(outputs), _) => Outcome { outputs, failed: Vec::new() },
+        (Err(reason), [only]) => halves(model, only, reason),
+        (Err(reason), several) => match Rows::joined(several) {
+            Ok(rows) => halves(model, &rows, reason),
+            // Can't be: rows of one version have the same columns.
+            Err(_ragged) => Outcome::of_failed(several.iter().map(|rows| rows.len()).sum(), &reason),
+        },
     }
 }
 
-/// Runs the rows; where that fails, halves of them, until those at fault are alone.
-fn isolating(model: &dyn Forward, rows: &Rows) -> Outcome {
-    let reason = match pass(model, rows) {
-        Ok(outputs) => return Outcome { outputs, failed: Vec::new() },
-        Err(reason) => reason,
-    };
+/// Runs the halves of rows that failed together for `reason`.
+fn halves(model: &dyn Forward, rows: &Rows, reason: String) -> Outcome {
     if rows.len() <= 1 {
         return Outcome { outputs: Rows::default(), failed: vec![(0, reason)] };
     }
     let middle = rows.len() / 2;
-    let mut whole = isolating(model, &rows.slice(0..middle));
-    let half = isolating(model, &rows.slice(middle..rows.len()));
+    let mut whole = isolating(model, &[&rows.slice(0..middle)]);
+    let half = isolating(model, &[&rows.slice(middle..rows.len())]);
     whole.append(middle, half, rows.len() - middle);
     whole
 }
 
 /// One forward pass; a panic in the engine is an error like any other.
-pub(in crate::stack) fn pass(model: &dyn Forward, rows: &Rows) -> Result<Rows, String> {
-    match catch_unwind(AssertUnwindSafe(|| model.forward(rows))) {
-        Ok(Ok(outputs)) if outputs.len() == rows.len() => Ok(outputs),
-        Ok(Ok(outputs)) => Err(format!("{} rows for {}", outputs.len(), rows.len())),
+pub(in crate::stack) fn pass(model: &dyn Forward, parts: &[&Rows]) -> Result<Rows, String> {
+    let wanted: usize = parts.iter().map(|rows| rows.len()).sum();
+    match catch_unwind(AssertUnwindSafe(|| model.forward(parts))) {
+        Ok(Ok(outputs)) if outputs.len() == wanted => Ok(outputs),
+        Ok(Ok(outputs)) => Err(format!("{} rows for {wanted}", outputs.len())),
         Ok(Err(error)) => Err(ForwardError::to_string(&error)),
         Err(_panic) => Err("the engine panicked".into()),
     }
-}
-
-fn failure(model: &dyn Forward, reason: &str) -> ScoreError {
-    let (name, version) = model.identity();
-    ScoreError::Model { model: name.to_owned(), version, reason: reason.to_owned() }
 }

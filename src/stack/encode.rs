@@ -1,0 +1,95 @@
+//! Has the rows of an admitted job encoded, and hands them to the batch.
+//!
+//! It stands below admission, so that a refused request costs nobody the decoding
+//! and encoding of its rows.
+
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use tower::{Layer, Service};
+
+use super::{Encoded, Job, Scored, ScoredFuture};
+use crate::error::ScoreError;
+
+/// Makes [`Encode`].
+#[derive(Debug, Clone, Copy)]
+pub struct EncodeLayer;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Encode<S> {
+    inner: S,
+}
+
+impl<S> Layer<S> for EncodeLayer {
+    type Service = Encode<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Encode { inner }
+    }
+}
+
+impl<S> Service<Job> for Encode<S>
+where
+    S: Service<Encoded, Error = ScoreError, Response = Scored> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Scored;
+    type Error = ScoreError;
+    type Future = ScoredFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ScoreError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, job: Job) -> Self::Future {
+        // The one that said it was ready, not its clone.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let Job { model, rows, deadline, lane, .. } = job;
+            let rows = rows.await?;
+            if rows.is_empty() {
+                return Ok(Scored::default());
+            }
+            inner.call(Encoded { model, rows, deadline, lane, since: Instant::now() }).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_test::{assert_pending, assert_ready_ok, task};
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::{
+        rows::Rows,
+        stack::{
+            Lane,
+            test::{encoding, job, scored},
+        },
+    };
+
+    #[tokio::test]
+    async fn rows_go_on_once_they_are_encoded() {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let rows = Box::pin(async { Ok(told.await.unwrap()) });
+        let model = service_fn(async |encoded: Encoded| Ok(scored(encoded.rows.len())));
+        let encode = EncodeLayer.layer(model);
+        let mut call = task::spawn(encode.oneshot(Job { rows, ..job(3, Lane::Interactive) }));
+        assert_pending!(call.poll());
+        tell.send(encoding(3).await.unwrap()).unwrap();
+        assert_eq!(assert_ready_ok!(call.poll()).outputs.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_job_without_a_good_row_runs_nothing() {
+        let model = service_fn(async |_: Encoded| -> Result<Scored, ScoreError> { panic!("it ran") });
+        let rows = Box::pin(async { Ok(Rows::default()) });
+        let none = EncodeLayer.layer(model).oneshot(Job { rows, ..job(3, Lane::Interactive) }).await;
+        assert_eq!(none, Ok(Scored::default()));
+    }
+}
