@@ -4,7 +4,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "cargo tells build scripts everything through the environment")]
 
-use std::{env, error::Error, fmt::Write as _, fs, path::PathBuf};
+use std::{
+    env,
+    error::Error,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use prost::Message as _;
 use prost_types::{
@@ -17,6 +23,9 @@ const PROTOS: [&str; 3] = ["souk/v1/feature.proto", "souk/v1/merchant_gmv.proto"
 /// The messages whose fields are features.
 const FEATURES: [&str; 2] = ["MerchantFeatures", "UserFeatures"];
 
+/// The requests whose entities the server decodes one by one.
+const FRAMED: [&str; 2] = ["PredictGmvRequest", "GetPortraitsRequest"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     println!("cargo::rerun-if-changed=build.rs");
@@ -28,12 +37,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // In one order, so that the same row gives the same message each time.
         .btree_map(".")
-        // Looks at a message before it is decoded.
-        .codec_path("crate::api::bounded::BoundedCodec")
-        .compile_fds(descriptors)?;
+        .compile_fds(descriptors.clone())?;
+    framed_services(descriptors, &out.join("framed"))?;
 
     run_path();
     Ok(())
+}
+
+/// The services once more, for the server alone: their requests leave the
+/// entities encoded (see `src/api/frames.rs`).
+fn framed_services(descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(out)?;
+    let mut services = tonic_prost_build::configure()
+        .build_client(false)
+        .out_dir(out)
+        .codec_path("crate::api::frames::FrameCodec")
+        .extern_path(".souk.v1", "crate::api::proto::v1");
+    for request in FRAMED {
+        services = services.extern_path(format!(".souk.v1.{request}"), format!("crate::api::frames::{request}"));
+    }
+    Ok(services.compile_fds(descriptors)?)
 }
 
 /// Lets the binary find libtorch without `LD_LIBRARY_PATH`.

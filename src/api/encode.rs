@@ -1,25 +1,29 @@
 //! Rows of a request to rows of a version: the good ones are packed, each bad
 //! one gets its error.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::civil::Date;
+use prost::Message;
 
-use super::proto::v1::{FieldViolation, Merchant, MerchantFeatures, RowError, User, UserFeatures};
+use super::{
+    bounded::{Bounded, excess},
+    proto::v1::{FieldViolation, Merchant, MerchantFeatures, RowError, User, UserFeatures},
+    turns::Turns,
+};
 use crate::{
-    error::shown,
+    error::{ScoreError, shown},
     features::{Encoder, FaultCode, RowFault, Violation, row::Row},
+    model::Version,
     rows::Rows,
 };
 
 /// Longest id that is echoed: ids are names, not payloads.
 const MAX_ID_BYTES: usize = 256;
 
-/// After so much encoding other tasks of the thread get their turn.
-const TURN: Duration = Duration::from_micros(250);
-
 /// What merchants and users have in common.
-pub(super) trait Entity {
+pub(super) trait Entity: Message + Default + Bounded {
     /// The typed features.
     type Features: Row + Default;
     /// The field of the request that holds the entities, for paths.
@@ -28,6 +32,8 @@ pub(super) trait Entity {
     const ID: &'static str;
 
     fn id(&self) -> &str;
+    /// The id, to be echoed.
+    fn into_id(self) -> String;
     fn as_of(&self) -> &str;
     fn features(&self) -> Option<&Self::Features>;
 }
@@ -39,6 +45,10 @@ impl Entity for Merchant {
 
     fn id(&self) -> &str {
         &self.merchant_id
+    }
+
+    fn into_id(self) -> String {
+        self.merchant_id
     }
 
     fn as_of(&self) -> &str {
@@ -59,6 +69,10 @@ impl Entity for User {
         &self.user_id
     }
 
+    fn into_id(self) -> String {
+        self.user_id
+    }
+
     fn as_of(&self) -> &str {
         &self.as_of
     }
@@ -76,24 +90,47 @@ pub(super) struct Encoded {
     pub(super) defaulted: Vec<String>,
 }
 
-/// Encodes all entities of a request; the second result has one entry for each.
+/// What became of one entity of a request.
+pub(super) struct Outcome {
+    /// As in the request.
+    pub(super) id: String,
+    pub(super) encoded: Result<Encoded, RowError>,
+}
+
+/// Decodes and encodes all entities of a request, one after the other and in
+/// turns; there is one outcome for each. It owns what it needs, so that it can
+/// wait until there is a place for its rows.
+///
+/// # Errors
+///
+/// [`ScoreError::BadField`] names the first entity that is none.
 pub(super) async fn encode<E: Entity>(
-    entities: &[E],
-    encoder: &Encoder,
+    frames: Vec<Bytes>,
+    version: Arc<Version>,
     today: Date,
-) -> (Rows, Vec<Result<Encoded, RowError>>) {
-    let mut rows = encoder.empty_rows(entities.len());
-    let mut encoded = Vec::with_capacity(entities.len());
-    let mut turn = Instant::now();
-    for (index, entity) in entities.iter().enumerate() {
-        if turn.elapsed() > TURN {
-            tokio::task::yield_now().await;
-            turn = Instant::now();
-        }
+) -> Result<(Rows, Vec<Outcome>), ScoreError> {
+    let encoder = &version.encoder;
+    let mut rows = encoder.empty_rows(frames.len());
+    let mut outcomes = Vec::with_capacity(frames.len());
+    let mut turns = Turns::begin();
+    for (index, frame) in frames.into_iter().enumerate() {
+        turns.pass().await;
+        let entity = decode::<E>(frame, index)?;
         let path = |field: &str| format!("{}[{index}].{field}", E::PLURAL);
-        encoded.push(encode_one(entity, encoder, today, &mut rows).map_err(|fault| row_error(fault, path)));
+        let encoded = encode_one(&entity, encoder, today, &mut rows).map_err(|fault| row_error(fault, path));
+        outcomes.push(Outcome { id: entity.into_id(), encoded });
     }
-    (rows, encoded)
+    Ok((rows, outcomes))
+}
+
+/// The entity in a frame.
+fn decode<E: Entity>(frame: Bytes, index: usize) -> Result<E, ScoreError> {
+    let place = format_args!("{}[{index}]", E::PLURAL);
+    if let Some(repeated) = excess::<E>(&frame) {
+        let description = format!("there are more than {}", repeated.most);
+        return Err(ScoreError::BadField { field: format!("{place}.{}", repeated.name), description });
+    }
+    E::decode(frame).map_err(|error| ScoreError::BadField { field: place.to_string(), description: error.to_string() })
 }
 
 /// Encodes one entity and appends it.
@@ -157,4 +194,44 @@ fn row_error(fault: RowFault, path: impl Fn(&str) -> String) -> RowError {
         [first, others @ ..] => format!("{}: {} (and {} more)", first.field, first.description, others.len()),
     };
     RowError { code: code as i32, message, violations }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::fixture;
+
+    fn encoded(frames: Vec<Vec<u8>>) -> Result<(Rows, Vec<Outcome>), ScoreError> {
+        let frames = frames.into_iter().map(Bytes::from).collect();
+        let version = Arc::new(fixture::version("merchant_gmv", 1));
+        tokio_test::block_on(encode::<Merchant>(frames, version, date(2026, 4, 30)))
+    }
+
+    fn merchant(id: &str, daily_gmv: &[f64]) -> Vec<u8> {
+        let features = MerchantFeatures { daily_gmv: daily_gmv.to_vec(), ..MerchantFeatures::default() };
+        Merchant { merchant_id: id.into(), features: Some(features), as_of: String::new() }.encode_to_vec()
+    }
+
+    #[test]
+    fn every_entity_has_its_outcome_in_the_requests_order() {
+        let (rows, outcomes) =
+            encoded(vec![merchant("a", &[1.0]), merchant("b", &[-1.0]), merchant("c", &[])]).unwrap();
+        assert_eq!(rows.len(), 1);
+        let found: Vec<_> = outcomes.iter().map(|outcome| (outcome.id.as_str(), outcome.encoded.is_ok())).collect();
+        assert_eq!(found, [("a", true), ("b", false), ("c", false)]);
+        let Err(error) = &outcomes[1].encoded else { unreachable!("a GMV below 0 was taken") };
+        assert_eq!(error.violations[0].field, "merchants[1].features.daily_gmv[0]");
+    }
+
+    #[test]
+    fn an_entity_that_is_none_is_named() {
+        let Err(ScoreError::BadField { field, description }) = encoded(vec![merchant("a", &[1.0]), vec![0x0a, 0x05]])
+        else {
+            unreachable!("it was taken")
+        };
+        assert_eq!(field, "merchants[1]");
+        assert!(description.contains("buffer underflow"), "{description}");
+    }
 }

@@ -1,13 +1,13 @@
 //! `souk.v1.MerchantGmvService`.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
-    proto::v1::{
-        GmvForecast, GmvQuantile, GmvResult, PredictGmvRequest, PredictGmvResponse, gmv_result::Outcome,
-        merchant_gmv_service_server::MerchantGmvService,
-    },
-    scoring::{Call, Scoring, wrong_head},
+    frames::{MerchantGmvService, PredictGmvRequest},
+    proto::v1::{GmvForecast, GmvQuantile, GmvResult, Merchant, PredictGmvResponse, gmv_result::Outcome},
+    scoring::{Answer, Call, Scoring, wrong_head},
     sending::sending,
     stream::{Replies, in_order},
 };
@@ -15,7 +15,7 @@ use crate::{
     error::ScoreError,
     heads::{Forecast, GmvHead, Head},
     manifest::Task,
-    stack::Lane,
+    stack::{Lane, Scored},
 };
 
 /// Most quantiles in one request: a distribution needs no more to be drawn.
@@ -35,25 +35,15 @@ impl GmvEndpoint {
 
     async fn predict(&self, request: PredictGmvRequest, call: Call) -> Result<PredictGmvResponse, ScoreError> {
         let quantiles = ascending(request.quantiles)?;
-        let task = Task::MerchantGmv;
-        let mut answered = self.scoring.answer(task, &request.merchants, &request.version, call).await?;
+        let PredictGmvRequest { merchants, version, .. } = request;
+        let mut answered = self.scoring.answer::<Merchant>(Task::MerchantGmv, merchants, &version, call).await?;
 
-        let version = std::sync::Arc::clone(&answered.by.version);
+        let version = Arc::clone(&answered.by.version);
         let Head::Gmv(head) = &version.head else { return Err(wrong_head(&version)) };
         let quantiles = if quantiles.is_empty() { head.quantiles() } else { &quantiles };
-        let results = answered.results(|scored, row| head.forecast(&scored.outputs, row, quantiles));
-
-        let results =
-            request.merchants.into_iter().zip(results).map(|(merchant, (made, defaulted_features))| GmvResult {
-                merchant_id: merchant.merchant_id,
-                outcome: Some(match made {
-                    Ok(made) => Outcome::Forecast(forecast(head, made)),
-                    Err(error) => Outcome::Error(error),
-                }),
-                defaulted_features,
-            });
+        let made = |scored: &Scored, row| head.forecast(&scored.outputs, row, quantiles);
         Ok(PredictGmvResponse {
-            results: results.collect(),
+            results: answered.results(made, |answer| result(head, answer)).await,
             served_by: Some(answered.served_by()),
             timing: Some(answered.timing()),
         })
@@ -82,6 +72,14 @@ impl MerchantGmvService for GmvEndpoint {
         };
         Ok(Response::new(in_order(request.into_inner(), call, &self.scoring.drain, answer)?))
     }
+}
+
+fn result(head: &GmvHead, Answer { id, made, defaulted }: Answer<Forecast>) -> GmvResult {
+    let outcome = match made {
+        Ok(made) => Outcome::Forecast(forecast(head, made)),
+        Err(error) => Outcome::Error(error),
+    };
+    GmvResult { merchant_id: id, outcome: Some(outcome), defaulted_features: defaulted }
 }
 
 fn forecast(head: &GmvHead, made: Forecast) -> GmvForecast {

@@ -1,8 +1,8 @@
 //! The wire: what the domain services accept and answer.
 //!
-//! A request resolves its version once, its rows are encoded against that
-//! version's manifest, the stack scores them, and the version's head makes
-//! answers of the outputs. Rows that can't be encoded get an error of their own.
+//! A request resolves its version once, its rows are decoded one by one and
+//! encoded against that version's manifest, the stack scores them, and the
+//! version's head makes answers of the outputs. Rows that can't be encoded get an error of their own.
 //!
 //! Architecture invariant: only this module, the server and the command line's
 //! client know protobuf; only `status` chooses codes.
@@ -11,6 +11,7 @@ mod bounded;
 mod deadline;
 mod drain;
 mod encode;
+mod frames;
 mod gmv;
 mod json;
 mod oversize;
@@ -20,9 +21,11 @@ mod scoring;
 mod sending;
 mod status;
 mod stream;
+mod turns;
 
 pub use deadline::GrpcTimeoutLayer;
 pub use drain::Drain;
+pub use frames::{MerchantGmvServiceServer, UserPortraitServiceServer};
 pub use gmv::GmvEndpoint;
 pub use json::{JsonError, JsonForms};
 pub use oversize::oversize_is_exhausted;

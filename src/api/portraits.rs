@@ -1,13 +1,13 @@
 //! `souk.v1.UserPortraitService`.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
-    proto::v1::{
-        GetPortraitsRequest, GetPortraitsResponse, PortraitResult, Tag, TagGroup, UserPortrait,
-        portrait_result::Outcome, user_portrait_service_server::UserPortraitService,
-    },
-    scoring::{Call, Scoring, wrong_head},
+    frames::{GetPortraitsRequest, UserPortraitService},
+    proto::v1::{GetPortraitsResponse, PortraitResult, Tag, TagGroup, User, UserPortrait, portrait_result::Outcome},
+    scoring::{Answer, Call, Scoring, wrong_head},
     sending::sending,
     stream::{Replies, in_order},
 };
@@ -15,7 +15,7 @@ use crate::{
     error::ScoreError,
     heads::{Head, Portrait},
     manifest::Task,
-    stack::Lane,
+    stack::{Lane, Scored},
 };
 
 /// Answers who users are.
@@ -31,23 +31,14 @@ impl PortraitEndpoint {
     }
 
     async fn portray(&self, request: GetPortraitsRequest, call: Call) -> Result<GetPortraitsResponse, ScoreError> {
-        let task = Task::UserPortrait;
-        let mut answered = self.scoring.answer(task, &request.users, &request.version, call).await?;
+        let GetPortraitsRequest { users, version } = request;
+        let mut answered = self.scoring.answer::<User>(Task::UserPortrait, users, &version, call).await?;
 
-        let version = std::sync::Arc::clone(&answered.by.version);
+        let version = Arc::clone(&answered.by.version);
         let Head::Portrait(head) = &version.head else { return Err(wrong_head(&version)) };
-        let results = answered.results(|scored, row| head.portrait(&scored.outputs, row));
-
-        let results = request.users.into_iter().zip(results).map(|(user, (made, defaulted_features))| PortraitResult {
-            user_id: user.user_id,
-            outcome: Some(match made {
-                Ok(made) => Outcome::Portrait(portrait(made)),
-                Err(error) => Outcome::Error(error),
-            }),
-            defaulted_features,
-        });
+        let made = |scored: &Scored, row| head.portrait(&scored.outputs, row);
         Ok(GetPortraitsResponse {
-            results: results.collect(),
+            results: answered.results(made, result).await,
             served_by: Some(answered.served_by()),
             timing: Some(answered.timing()),
         })
@@ -79,6 +70,14 @@ impl UserPortraitService for PortraitEndpoint {
         };
         Ok(Response::new(in_order(request.into_inner(), call, &self.scoring.drain, answer)?))
     }
+}
+
+fn result(Answer { id, made, defaulted }: Answer<Portrait<'_>>) -> PortraitResult {
+    let outcome = match made {
+        Ok(made) => Outcome::Portrait(portrait(made)),
+        Err(error) => Outcome::Error(error),
+    };
+    PortraitResult { user_id: id, outcome: Some(outcome), defaulted_features: defaulted }
 }
 
 fn portrait(made: Portrait<'_>) -> UserPortrait {

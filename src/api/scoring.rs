@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
+use bytes::Bytes;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use prost_types::Duration as ProtoDuration;
 use tonic::Extensions;
@@ -10,8 +11,9 @@ use tower::{Service as _, ServiceExt as _};
 use super::{
     Drain,
     deadline::Deadline,
-    encode::{Encoded, Entity, encode},
+    encode::{Encoded, Entity, Outcome, encode},
     proto::v1::{RowError, ServedBy, Timing},
+    turns::Turns,
 };
 use crate::{
     error::ScoreError,
@@ -48,9 +50,19 @@ pub(super) struct Call {
 pub(super) struct Answered {
     pub(super) by: Resolved,
     /// One for each entity of the request, in its order.
-    pub(super) rows: Vec<Result<Encoded, RowError>>,
+    outcomes: Vec<Outcome>,
     /// None where no row could be encoded.
-    pub(super) scored: Option<Scored>,
+    scored: Option<Scored>,
+}
+
+/// The answer for one entity.
+pub(super) struct Answer<T> {
+    /// As in the request.
+    pub(super) id: String,
+    /// What the head made of the outputs.
+    pub(super) made: Result<T, RowError>,
+    /// What the request left out.
+    pub(super) defaulted: Vec<String>,
 }
 
 /// Today in UTC.
@@ -69,13 +81,13 @@ impl Scoring {
     pub(super) async fn answer<E: Entity>(
         &self,
         task: Task,
-        entities: &[E],
+        entities: Vec<Bytes>,
         version: &str,
         call: Call,
     ) -> Result<Answered, ScoreError> {
         self.check_count::<E>(entities.len())?;
         let by = self.registry.resolve(task.as_str(), version)?;
-        let (rows, encoded) = encode(entities, &by.version.encoder, (self.today)()).await;
+        let (rows, outcomes) = encode::<E>(entities, Arc::clone(&by.version), (self.today)()).await?;
         let scored = if rows.is_empty() {
             None
         } else {
@@ -97,7 +109,7 @@ impl Scoring {
                     .await?,
             )
         };
-        Ok(Answered { by, rows: encoded, scored })
+        Ok(Answered { by, outcomes, scored })
     }
 
     fn check_count<E: Entity>(&self, count: usize) -> Result<(), ScoreError> {
@@ -135,25 +147,35 @@ impl Answered {
         }
     }
 
-    /// The answer for each entity: what `head` makes of its outputs, or its error.
-    pub(super) fn results<T>(
+    /// The results, one for each entity: what `head` makes of its outputs, or its
+    /// error, put into words by `result`. In turns.
+    pub(super) async fn results<T, R>(
         &mut self,
         head: impl Fn(&Scored, usize) -> Result<T, HeadError>,
-    ) -> Vec<(Result<T, RowError>, Vec<String>)> {
-        let (version, scored) = (&self.by.version, &self.scored);
-        let answer = |row: Result<Encoded, RowError>| {
-            let Encoded { row, defaulted } = match row {
-                Ok(encoded) => encoded,
-                Err(error) => return (Err(error), Vec::new()),
-            };
-            let made = match scored.as_ref().map(|scored| (scored, scored.place(row))) {
-                Some((scored, Ok(place))) => head(scored, place).map_err(|error| error.to_string()),
-                Some((_, Err(reason))) => Err(reason.to_owned()),
-                None => Err("the row was not scored".to_owned()),
-            };
-            (made.map_err(|what| at_fault(version, &what)), defaulted)
+        result: impl Fn(Answer<T>) -> R,
+    ) -> Vec<R> {
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let mut results = Vec::with_capacity(outcomes.len());
+        let mut turns = Turns::begin();
+        for outcome in outcomes {
+            turns.pass().await;
+            results.push(result(self.answer(outcome, &head)));
+        }
+        results
+    }
+
+    fn answer<T>(&self, outcome: Outcome, head: impl Fn(&Scored, usize) -> Result<T, HeadError>) -> Answer<T> {
+        let Outcome { id, encoded } = outcome;
+        let Encoded { row, defaulted } = match encoded {
+            Ok(encoded) => encoded,
+            Err(error) => return Answer { id, made: Err(error), defaulted: Vec::new() },
         };
-        std::mem::take(&mut self.rows).into_iter().map(answer).collect()
+        let made = match self.scored.as_ref().map(|scored| (scored, scored.place(row))) {
+            Some((scored, Ok(place))) => head(scored, place).map_err(|error| error.to_string()),
+            Some((_, Err(reason))) => Err(reason.to_owned()),
+            None => Err("the row was not scored".to_owned()),
+        };
+        Answer { id, made: made.map_err(|what| at_fault(&self.by.version, &what)), defaulted }
     }
 }
 

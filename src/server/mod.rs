@@ -27,15 +27,8 @@ use tracing::{error, info, warn};
 
 use crate::{
     api::{
-        Drain, GmvEndpoint, JsonError, JsonForms, PortraitEndpoint, Scoring,
-        proto::{
-            DESCRIPTORS,
-            v1::{
-                merchant_gmv_service_server::MerchantGmvServiceServer,
-                user_portrait_service_server::UserPortraitServiceServer,
-            },
-        },
-        today_utc,
+        Drain, GmvEndpoint, JsonError, JsonForms, MerchantGmvServiceServer, PortraitEndpoint, Scoring,
+        UserPortraitServiceServer, proto::DESCRIPTORS, today_utc,
     },
     config::{BatchConfig, Settings},
     model::{Engines, Version},

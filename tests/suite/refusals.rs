@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream;
 use souk::api::proto::v1::{
-    FeatureValue, Merchant, PredictGmvRequest, RowError, feature_value::Kind, gmv_result::Outcome,
+    FeatureValue, Merchant, PredictGmvRequest, PredictGmvResponse, RowError, feature_value::Kind, gmv_result::Outcome,
     portrait_result::Outcome as PortraitOutcome,
 };
 use tonic::{Code, IntoRequest as _, Request, Status};
@@ -233,6 +233,27 @@ async fn a_small_message_of_very_many_rows_is_refused_before_it_is_decoded() {
     let server = Launch::new().serving().await;
     let status = refused(&server, forecasts_of(vec![Merchant::default(); 100_000])).await;
     assert_eq!((status.code(), field(&status).as_str()), (Code::InvalidArgument, "merchants"));
+}
+
+/// A request whose merchants are whatever bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Bytewise {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    merchants: Vec<Vec<u8>>,
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_message_is_refused_by_its_place() {
+    let server = Launch::new().serving().await;
+    let good = prost::Message::encode_to_vec(&merchant());
+    let channel = tonic::transport::Endpoint::from_shared(server.url()).unwrap().connect().await.unwrap();
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.unwrap();
+    let path = http::uri::PathAndQuery::from_static("/souk.v1.MerchantGmvService/PredictGmv");
+    let codec = tonic_prost::ProstCodec::<Bytewise, PredictGmvResponse>::default();
+    let request = Request::new(Bytewise { merchants: vec![good.clone(), good, b"no message".to_vec()] });
+    let status = client.unary(request, path, codec).await.unwrap_err();
+    assert_eq!((status.code(), field(&status).as_str()), (Code::InvalidArgument, "merchants[2]"));
 }
 
 #[tokio::test]

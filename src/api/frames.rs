@@ -1,0 +1,182 @@
+//! The services as the server speaks them: the entities of a request stay as
+//! they came until it is their turn to be encoded.
+//!
+//! On the wire a repeated message and repeated bytes are the same. So a request
+//! of a thousand rows is taken apart in some microseconds, one that is refused
+//! costs no decoding, and each frame is a slice of what was received.
+
+use std::marker::PhantomData;
+
+use bytes::{Buf as _, Bytes};
+use prost::Message;
+use tonic::{
+    Status,
+    codec::{Codec, DecodeBuf, Decoder},
+};
+use tonic_prost::ProstCodec;
+
+use super::bounded::count;
+use crate::error::ScoreError;
+
+/// Most entities of one message that are looked at, whatever the settings allow:
+/// an empty one takes two bytes on the wire and some dozens in memory.
+const MOST_ROWS: usize = 65_536;
+
+/// `souk.v1.PredictGmvRequest`.
+#[derive(Clone, PartialEq, Message)]
+pub struct PredictGmvRequest {
+    /// Each a `souk.v1.Merchant`.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub merchants: Vec<Bytes>,
+    /// Which version answers.
+    #[prost(string, tag = "2")]
+    pub version: String,
+    /// Where the distribution is read.
+    #[prost(double, repeated, tag = "3")]
+    pub quantiles: Vec<f64>,
+}
+
+/// `souk.v1.GetPortraitsRequest`.
+#[derive(Clone, PartialEq, Message)]
+pub struct GetPortraitsRequest {
+    /// Each a `souk.v1.User`.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub users: Vec<Bytes>,
+    /// Which version answers.
+    #[prost(string, tag = "2")]
+    pub version: String,
+}
+
+/// A request of frames.
+pub(super) trait Framed {
+    /// The field that holds them, which is the first one.
+    const FRAMES: &'static str;
+}
+
+impl Framed for PredictGmvRequest {
+    const FRAMES: &'static str = "merchants";
+}
+
+impl Framed for GetPortraitsRequest {
+    const FRAMES: &'static str = "users";
+}
+
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/framed/souk.v1.rs"));
+}
+
+pub(super) use generated::{
+    merchant_gmv_service_server::MerchantGmvService, user_portrait_service_server::UserPortraitService,
+};
+pub use generated::{
+    merchant_gmv_service_server::MerchantGmvServiceServer, user_portrait_service_server::UserPortraitServiceServer,
+};
+
+/// prost's codec, which counts frames before it makes any.
+pub(super) struct FrameCodec<T, U>(PhantomData<(T, U)>);
+
+/// Decodes what was counted.
+pub(super) struct FrameDecoder<U: Message + Default + Send + 'static> {
+    inner: <ProstCodec<U, U> as Codec>::Decoder,
+}
+
+impl<T, U> Default for FrameCodec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for FrameCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Framed + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
+    type Decoder = FrameDecoder<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::default().encoder()
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        FrameDecoder { inner: ProstCodec::<U, U>::default().decoder() }
+    }
+}
+
+impl<U: Message + Default + Framed + Send + 'static> Decoder for FrameDecoder<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        // tonic hands over one message in one piece.
+        check(bytes.chunk(), U::FRAMES)?;
+        self.inner.decode(bytes)
+    }
+}
+
+fn check(message: &[u8], field: &str) -> Result<(), ScoreError> {
+    count(message, &[1], &mut { MOST_ROWS }).ok_or_else(|| ScoreError::BadField {
+        field: field.to_owned(),
+        description: format!("there are more than {MOST_ROWS} in one message"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::proto::v1;
+
+    fn refusal(merchants: usize) -> Option<String> {
+        let message =
+            v1::PredictGmvRequest { merchants: vec![v1::Merchant::default(); merchants], ..Default::default() };
+        check(&message.encode_to_vec(), PredictGmvRequest::FRAMES).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_message_of_nothing_but_empty_rows_is_refused_before_it_is_decoded() {
+        assert_eq!(refusal(MOST_ROWS), None);
+        let said = "merchants: there are more than 65536 in one message";
+        assert_eq!(refusal(MOST_ROWS + 1).as_deref(), Some(said));
+    }
+
+    #[test]
+    fn frames_are_slices_of_what_was_received() {
+        let merchant = v1::Merchant { merchant_id: "m".into(), ..Default::default() };
+        let message = v1::PredictGmvRequest { merchants: vec![merchant], ..Default::default() };
+        let received = Bytes::from(message.encode_to_vec());
+        let framed = PredictGmvRequest::decode(received.clone()).unwrap();
+        assert_eq!(framed.merchants[0].as_ptr(), received[2..].as_ptr());
+    }
+
+    fn decoded<E: Message + Default>(frames: &[Bytes]) -> Vec<E> {
+        frames.iter().map(|frame| E::decode(frame.clone()).unwrap()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_framed_request_is_the_ordinary_one(
+            ids in prop::collection::vec(".{0,4}", 0..6),
+            version in ".{0,4}",
+            quantiles in prop::collection::vec(0.0..1.0, 0..4),
+        ) {
+            let merchant = |id: &String| v1::Merchant { merchant_id: id.clone(), as_of: id.clone(), features: None };
+            let user = |id: &String| v1::User { user_id: id.clone(), as_of: id.clone(), features: None };
+            let gmv = v1::PredictGmvRequest {
+                merchants: ids.iter().map(merchant).collect(), version: version.clone(), quantiles,
+            };
+            let portraits = v1::GetPortraitsRequest { users: ids.iter().map(user).collect(), version };
+
+            let framed = PredictGmvRequest::decode(gmv.encode_to_vec().as_slice()).unwrap();
+            prop_assert_eq!(decoded::<v1::Merchant>(&framed.merchants), gmv.merchants);
+            prop_assert_eq!((framed.version, framed.quantiles), (gmv.version, gmv.quantiles));
+            let framed = GetPortraitsRequest::decode(portraits.encode_to_vec().as_slice()).unwrap();
+            prop_assert_eq!(decoded::<v1::User>(&framed.users), portraits.users);
+            prop_assert_eq!(framed.version, portraits.version);
+        }
+    }
+}
