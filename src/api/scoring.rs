@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use bytes::Bytes;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use prost_types::Duration as ProtoDuration;
+use tokio::sync::oneshot;
 use tonic::Extensions;
 use tower::{Service as _, ServiceExt as _};
 
@@ -51,8 +52,8 @@ pub(super) struct Answered {
     pub(super) by: Resolved,
     /// One for each entity of the request, in its order.
     outcomes: Vec<Outcome>,
-    /// None where no row could be encoded.
-    scored: Option<Scored>,
+    /// Without a row where none could be encoded.
+    scored: Scored,
 }
 
 /// The answer for one entity.
@@ -78,7 +79,7 @@ impl Call {
 
 impl Scoring {
     /// Scores the entities of one request by the version that it names.
-    pub(super) async fn answer<E: Entity>(
+    pub(super) async fn answer<E: Entity + 'static>(
         &self,
         task: Task,
         entities: Vec<Bytes>,
@@ -87,29 +88,35 @@ impl Scoring {
     ) -> Result<Answered, ScoreError> {
         self.check_count::<E>(entities.len())?;
         let by = self.registry.resolve(task.as_str(), version)?;
-        let (rows, outcomes) = encode::<E>(entities, Arc::clone(&by.version), (self.today)()).await?;
-        let scored = if rows.is_empty() {
-            None
-        } else {
-            let model = Arc::clone(&by.version.engine);
-            let deadline = call.deadline.map(|deadline| deadline.0);
-            let mut stack = self.stack.clone();
-            Some(
-                stack
-                    .ready()
-                    .await?
-                    .call(Job {
-                        model,
-                        count: rows.len(),
-                        bytes: 0,
-                        rows: Box::pin(std::future::ready(Ok(rows))),
-                        deadline,
-                        lane: call.lane,
-                    })
-                    .await?,
-            )
-        };
+        let (job, mut outcomes) = self.job::<E>(entities, &by.version, call);
+        let scored = self.stack.clone().ready().await?.call(job).await?;
+        // There, since the rows were encoded before they were scored.
+        let outcomes = outcomes.try_recv().unwrap_or_default();
         Ok(Answered { by, outcomes, scored })
+    }
+
+    /// What the stack gets, and what becomes of each entity once its row is encoded.
+    fn job<E: Entity + 'static>(
+        &self,
+        entities: Vec<Bytes>,
+        version: &Arc<Version>,
+        call: Call,
+    ) -> (Job, oneshot::Receiver<Vec<Outcome>>) {
+        let model = Arc::clone(&version.engine);
+        let count = entities.len();
+        let received: usize = entities.iter().map(Bytes::len).sum();
+        let bytes = received + count * version.encoder.row_bytes();
+        // What fills a batch alone is no company for others.
+        let lane = if count > model.max_batch_rows().get() { Lane::Bulk } else { call.lane };
+        let (tell, outcomes) = oneshot::channel();
+        let encoding = encode::<E>(entities, Arc::clone(version), (self.today)());
+        let rows = Box::pin(async move {
+            let (rows, outcomes) = encoding.await?;
+            // Nobody listens where the caller left.
+            let _ = tell.send(outcomes);
+            Ok(rows)
+        });
+        (Job { model, count, bytes, rows, deadline: call.deadline.map(|deadline| deadline.0), lane }, outcomes)
     }
 
     fn check_count<E: Entity>(&self, count: usize) -> Result<(), ScoreError> {
@@ -135,15 +142,10 @@ impl Answered {
     pub(super) fn timing(&self) -> Timing {
         // A server's durations are far below the 10 000 years of the message.
         let proto = |duration| ProtoDuration::try_from(duration).unwrap_or_default();
-        match &self.scored {
-            Some(scored) => Timing {
-                queue: Some(proto(scored.queue)),
-                compute: Some(proto(scored.compute)),
-                batch_rows: u32::try_from(scored.batch_rows).unwrap_or(u32::MAX),
-            },
-            None => {
-                Timing { queue: Some(ProtoDuration::default()), compute: Some(ProtoDuration::default()), batch_rows: 0 }
-            }
+        Timing {
+            queue: Some(proto(self.scored.queue)),
+            compute: Some(proto(self.scored.compute)),
+            batch_rows: u32::try_from(self.scored.batch_rows).unwrap_or(u32::MAX),
         }
     }
 
@@ -170,10 +172,9 @@ impl Answered {
             Ok(encoded) => encoded,
             Err(error) => return Answer { id, made: Err(error), defaulted: Vec::new() },
         };
-        let made = match self.scored.as_ref().map(|scored| (scored, scored.place(row))) {
-            Some((scored, Ok(place))) => head(scored, place).map_err(|error| error.to_string()),
-            Some((_, Err(reason))) => Err(reason.to_owned()),
-            None => Err("the row was not scored".to_owned()),
+        let made = match self.scored.place(row) {
+            Ok(place) => head(&self.scored, place).map_err(|error| error.to_string()),
+            Err(reason) => Err(reason.to_owned()),
         };
         Answer { id, made: made.map_err(|what| at_fault(&self.by.version, &what)), defaulted }
     }

@@ -82,6 +82,15 @@ impl Encoder {
         Rows::empty(self.inputs.iter().map(column).collect())
     }
 
+    /// Bytes that one encoded row takes.
+    pub fn row_bytes(&self) -> usize {
+        let bytes = |input: &PlannedInput| match input.dtype {
+            Dtype::Float32 => input.width() * size_of::<f32>(),
+            Dtype::Int64 => input.width() * size_of::<i64>(),
+        };
+        self.inputs.iter().map(bytes).sum()
+    }
+
     /// Appends one row to `into`, which [`Encoder::empty_rows`] made.
     ///
     /// `as_of` is the day that the row's features end on; moments are counted
