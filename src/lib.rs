@@ -7,6 +7,7 @@
 //! main → cli → server → api ─┬→ registry → model ─┬→ features, heads → manifest
 //!                            │                    └→ rows, error
 //!                            └→ stack → rows, error
+//! server → telemetry
 //! ```
 //!
 //! | room | what it is for | what it does not know |

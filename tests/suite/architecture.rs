@@ -16,7 +16,7 @@ use self::source::{code, paths, test_modules};
 const ARROWS: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack"]),
-    ("server", &["config", "api", "registry", "model", "manifest", "stack"]),
+    ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry"]),
     ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error"]),
     ("registry", &["model", "error"]),
     ("model", &["manifest", "features", "heads", "rows"]),
