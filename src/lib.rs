@@ -7,6 +7,7 @@
 //! main → cli → server → api ─┬→ registry → model ─┬→ features, heads → manifest
 //!                            │                    └→ rows, error
 //!                            └→ stack → rows, error
+//! server → telemetry
 //! ```
 //!
 //! | room | what it is for | what it does not know |
@@ -21,6 +22,7 @@
 //! | [`features`] | raw features to inputs, by the manifest | protobuf, tensors of libtorch |
 //! | [`heads`] | outputs to forecasts and portraits | the wire |
 //! | [`stack`] | deadlines, bounds, batches, the threads that run them | protobuf, tonic, engines |
+//! | [`telemetry`] | what is measured, and its form for Prometheus | every other room |
 //! | [`rows`] | inputs and outputs as plain vectors | features |
 //! | [`error`] | why a request was not scored, in words | codes |
 //!
@@ -52,8 +54,8 @@
 //! 6. Forward passes run on the runners' threads only (those of a version that is
 //!    being prepared on a thread of its own), never on tokio's.
 //! 7. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
-//!    [`config`] alone reads the environment. `tests/suite/architecture.rs` holds
-//!    the house to this.
+//!    [`config`] alone reads the environment; [`telemetry`] alone knows
+//!    OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
 
 pub mod api;
 pub mod cli;
@@ -70,3 +72,4 @@ pub mod registry;
 pub mod rows;
 pub mod server;
 pub mod stack;
+pub mod telemetry;

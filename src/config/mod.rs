@@ -43,7 +43,7 @@ pub struct Settings {
 pub struct ServerConfig {
     /// Where the domain services, health and reflection listen.
     pub listen: SocketAddr,
-    /// Where `/livez` and `/readyz` listen, for probes and people.
+    /// Where `/livez`, `/readyz` and `/metrics` listen, for probes, Prometheus and people.
     pub http_listen: SocketAddr,
     /// Largest message that is read. A larger one is refused with `RESOURCE_EXHAUSTED`.
     pub max_message_bytes: ByteSize,

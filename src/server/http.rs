@@ -1,8 +1,14 @@
-//! `/livez` and `/readyz` over HTTP/1, for probes and people.
+//! `/livez`, `/readyz` and `/metrics` over HTTP/1, for probes, Prometheus and people.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -17,6 +23,7 @@ use super::{health::is_ready, incoming::Incoming};
 use crate::{
     api::Drain,
     registry::{Model, Registry, STABLE},
+    telemetry::Exposition,
 };
 
 /// Connections at a time: many more than there are probes and people.
@@ -26,10 +33,12 @@ const CONNECTIONS: u32 = 64;
 /// wait no longer than some seconds themselves.
 const HEAD: Duration = Duration::from_secs(10);
 
+/// What can be asked about.
 #[derive(Clone)]
-struct Probed {
-    registry: Arc<Registry>,
-    drain: Drain,
+pub(super) struct Probed {
+    pub(super) registry: Arc<Registry>,
+    pub(super) drain: Drain,
+    pub(super) exposition: Exposition,
 }
 
 #[derive(Serialize)]
@@ -62,16 +71,12 @@ struct RejectedVersion {
 }
 
 /// Serves until `close`.
-pub(super) fn serve(
-    listener: TcpListener,
-    registry: Arc<Registry>,
-    drain: Drain,
-    close: CancellationToken,
-) -> JoinHandle<()> {
+pub(super) fn serve(listener: TcpListener, probed: Probed, close: CancellationToken) -> JoinHandle<()> {
     let router = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
-        .with_state(Probed { registry, drain });
+        .route("/metrics", get(metrics))
+        .with_state(probed);
     tokio::spawn(accept(Incoming::new(listener, CONNECTIONS), router, close))
 }
 
@@ -114,6 +119,14 @@ fn readiness(name: &str, model: &Model) -> ModelReadiness {
     ModelReadiness { model: name.to_owned(), preparing: model.preparing, live, rejected: rejected.collect() }
 }
 
+/// What Prometheus scrapes.
+async fn metrics(State(probed): State<Probed>) -> impl IntoResponse {
+    match probed.exposition.text() {
+        Ok(text) => ([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::{
@@ -123,11 +136,14 @@ mod tests {
     };
 
     use super::*;
+    use crate::telemetry::Metrics;
 
     async fn client() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        serve(listener, Arc::default(), Drain::default(), CancellationToken::new());
+        let (_, exposition) = Metrics::new().unwrap();
+        let probed = Probed { registry: Arc::default(), drain: Drain::default(), exposition };
+        serve(listener, probed, CancellationToken::new());
         client
     }
 

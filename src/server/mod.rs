@@ -7,6 +7,7 @@
 mod health;
 mod http;
 mod incoming;
+mod observe;
 mod telemetry;
 mod transport;
 
@@ -32,11 +33,12 @@ use crate::{
     },
     config::{BatchConfig, Settings},
     model::{Engines, Version},
-    registry::{Preparation, Registry, ScanError, scan},
+    registry::{Preparation, Registry, STABLE, ScanError, scan},
     stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
+    telemetry::{Exposition, ExpositionError, Live, Metrics},
 };
 
-use self::incoming::Incoming;
+use self::{http::Probed, incoming::Incoming};
 
 pub use telemetry::{TelemetryError, log_to_stderr};
 
@@ -78,6 +80,9 @@ pub enum ServerError {
     /// Reflection refused the program's descriptors.
     #[error("reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// Metrics can't be had.
+    #[error(transparent)]
+    Metrics(#[from] ExpositionError),
     /// The transport broke.
     #[error("the gRPC transport broke")]
     Transport(#[from] tonic::transport::Error),
@@ -130,10 +135,12 @@ impl Server {
         self.announce(engines.release());
         let (mut health, health_service) = health::health(&self.registry, &self.drain).await;
         let close = CancellationToken::new();
-        let http = http::serve(self.http, Arc::clone(&self.registry), self.drain.clone(), close.clone());
+        let (metrics, exposition) = measured(&self.registry, engines.release())?;
+        let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
+        let http = http::serve(self.http, probed, close.clone());
         let routes = routes(&self.settings, &self.registry, &self.drain, runners.clone())?.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
-        let mut transport = transport::serve(incoming, routes, close.clone());
+        let mut transport = transport::serve(incoming, routes, metrics, close.clone());
 
         prepare(&self.settings, &self.registry, preparation(engines, runners)?, setup)?;
         tokio::select! {
@@ -183,6 +190,21 @@ fn limits(settings: &Settings) -> Limits {
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
     TcpListener::bind(address).await.map_err(|source| ServerError::Listen { key, address, source })
+}
+
+/// Metrics that know this build and which versions answer.
+fn measured(registry: &Arc<Registry>, release: &str) -> Result<(Metrics, Exposition), ExpositionError> {
+    let (metrics, exposition) = Metrics::new()?;
+    metrics.build(env!("CARGO_PKG_VERSION"), release);
+    let registry = Arc::clone(registry);
+    metrics.observe_live(move || live(&registry));
+    Ok((metrics, exposition))
+}
+
+fn live(registry: &Registry) -> Vec<Live> {
+    let models = registry.models();
+    let live = models.iter().filter_map(|(name, model)| Some((name, model.live.as_ref()?)));
+    live.map(|(name, version)| Live { model: name.clone(), version: version.manifest.version, label: STABLE }).collect()
 }
 
 /// All services of the data port but health.

@@ -8,8 +8,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 use tower::util::MapResponseLayer;
 
-use super::incoming::Incoming;
-use crate::api::{GrpcTimeoutLayer, counted_until_sent, oversize_is_exhausted};
+use super::{incoming::Incoming, observe::ObserveLayer};
+use crate::{
+    api::{GrpcTimeoutLayer, counted_until_sent, oversize_is_exhausted},
+    telemetry::Metrics,
+};
 
 /// How long a connection may be silent before its peer is asked whether it is
 /// there: often enough that a place of a dead peer is free again within a minute,
@@ -28,12 +31,15 @@ const CALLS_PER_CONNECTION: u32 = 1024;
 pub(super) fn serve(
     incoming: Incoming,
     routes: Routes,
+    metrics: Metrics,
     close: CancellationToken,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
     let served = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(CALLS_PER_CONNECTION)
+        // First, so that it sees codes as callers do.
+        .layer(ObserveLayer::new(metrics))
         .layer(MapResponseLayer::new(oversize_is_exhausted))
         .layer(MapResponseLayer::new(counted_until_sent))
         .layer(GrpcTimeoutLayer)
@@ -58,7 +64,7 @@ mod tests {
     async fn client() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        serve(Incoming::new(listener, 8), Routes::default(), CancellationToken::new());
+        serve(Incoming::new(listener, 8), Routes::default(), Metrics::none(), CancellationToken::new());
         client
     }
 

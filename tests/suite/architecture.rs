@@ -13,16 +13,17 @@ use std::{
 use self::source::{code, paths, test_modules};
 
 /// Which rooms a room may use: the arrows of the layout in `src/lib.rs`.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack"]),
-    ("server", &["config", "api", "registry", "model", "manifest", "stack"]),
+    ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry"]),
     ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error"]),
     ("registry", &["model", "error"]),
     ("model", &["manifest", "features", "heads", "rows"]),
     ("features", &["error", "manifest", "rows"]),
     ("heads", &["manifest", "rows"]),
     ("stack", &["rows", "error"]),
+    ("telemetry", &[]),
     ("manifest", &[]),
     ("config", &[]),
     ("rows", &[]),
@@ -30,7 +31,8 @@ const ARROWS: [(&str, &[&str]); 13] = [
 ];
 
 /// Rooms that know no wire.
-const WIRELESS: [&str; 8] = ["stack", "rows", "error", "manifest", "features", "heads", "registry", "model"];
+const WIRELESS: [&str; 9] =
+    ["stack", "telemetry", "rows", "error", "manifest", "features", "heads", "registry", "model"];
 
 /// One file of `src/`.
 struct Source {
@@ -112,6 +114,15 @@ fn what_is_not_the_wire_knows_neither_tonic_nor_prost() {
     let knows = |source: &Source| source.names_crate("tonic") || source.names_crate("prost");
     assert_eq!(files(&shipped(), |source| wireless(source) && knows(source)), Vec::<&str>::new());
     assert!(!files(&shipped(), knows).is_empty(), "nobody knows tonic: the reader is broken");
+}
+
+#[test]
+fn only_telemetry_knows_opentelemetry_and_prometheus() {
+    let knows = |source: &Source| source.names_crate("opentelemetry") || source.names_crate("prometheus");
+    let sources = shipped();
+    let rooms: BTreeSet<&str> =
+        sources.iter().filter(|source| knows(source)).map(|source| source.room.as_str()).collect();
+    assert_eq!(rooms, BTreeSet::from(["telemetry"]));
 }
 
 #[test]

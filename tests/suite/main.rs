@@ -27,6 +27,7 @@ mod golden;
 mod health;
 #[cfg(feature = "torch")]
 mod memory;
+mod metrics;
 #[cfg(feature = "torch")]
 mod readme;
 #[cfg(feature = "torch")]

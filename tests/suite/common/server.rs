@@ -159,13 +159,19 @@ impl TestServer {
 
     /// Status and body of `GET path`.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let (head, body) = self.answer(path).await;
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+    }
+
+    /// Head and body of the answer to `GET path`.
+    pub(crate) async fn answer(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.http).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: souk\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.unwrap();
         let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        (head.to_owned(), body.to_owned())
     }
 
     /// For `--addr`.

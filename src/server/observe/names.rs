@@ -1,0 +1,76 @@
+//! What calls are counted by: methods and codes, as gRPC's documents spell them.
+
+use tonic::Code;
+
+/// What is counted by its name: a caller can't make up further ones.
+const METHODS: [&str; 8] = [
+    "souk.v1.MerchantGmvService/PredictGmv",
+    "souk.v1.MerchantGmvService/StreamGmv",
+    "souk.v1.UserPortraitService/GetPortraits",
+    "souk.v1.UserPortraitService/StreamPortraits",
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// All that is not in [`METHODS`].
+const OTHER: &str = "other";
+
+/// The label of a call of this path.
+pub(super) fn method(path: &str) -> &'static str {
+    let asked = path.strip_prefix('/').unwrap_or_default();
+    METHODS.into_iter().find(|method| *method == asked).unwrap_or(OTHER)
+}
+
+/// The label of this code.
+pub(super) const fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+    use crate::api::proto::DESCRIPTORS;
+
+    #[test]
+    fn every_method_of_the_data_port_is_counted_by_its_name() {
+        let served = [
+            DESCRIPTORS,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ];
+        let mut methods = BTreeSet::new();
+        for file in served.into_iter().flat_map(|set| FileDescriptorSet::decode(set).unwrap().file) {
+            for service in &file.service {
+                let named = |method: &str| format!("{}.{}/{method}", file.package(), service.name());
+                methods.extend(service.method.iter().map(|method| named(method.name())));
+            }
+        }
+        assert_eq!(methods, METHODS.map(ToOwned::to_owned).into());
+    }
+}

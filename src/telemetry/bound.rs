@@ -1,0 +1,132 @@
+//! Counters and histograms with their labels bound: once for a method, a model or
+//! a version, when the first of its updates comes.
+//!
+//! What has a bounded set of labels is bound as a whole, so that what never
+//! happened can be seen as 0.
+
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Gauge, Histogram, Meter};
+
+use super::{
+    Reason, RowsOutcome,
+    kept::Kept,
+    table::{
+        BATCH_ROWS, BUILD_INFO, COMPUTE, LATE_ROWS, QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED,
+        RUNNER_RESTARTS, SHED_ROWS,
+    },
+};
+
+/// All instruments, and what was bound of them.
+pub(super) struct Instruments {
+    /// Makes the gauges that are read at a scrape.
+    pub(super) meter: Meter,
+    requests: Counter<u64>,
+    request_duration: Histogram<f64>,
+    rows: Counter<u64>,
+    queue_wait: Histogram<f64>,
+    compute: Histogram<f64>,
+    batch_rows: Histogram<u64>,
+    shed: Counter<u64>,
+    late: Counter<u64>,
+    pub(super) restarts: BoundCounter<u64>,
+    pub(super) build: Gauge<u64>,
+    methods: Kept<&'static str, OfMethod>,
+    models: Kept<String, OfModel>,
+}
+
+/// What is counted of one method.
+pub(super) struct OfMethod {
+    pub(super) duration: BoundHistogram<f64>,
+    codes: Kept<&'static str, BoundCounter<u64>>,
+}
+
+/// What is counted of one model.
+pub(super) struct OfModel {
+    pub(super) wait: BoundHistogram<f64>,
+    pub(super) late: BoundCounter<u64>,
+    pub(super) shed: Each<Reason, 6>,
+    versions: Kept<u64, OfVersion>,
+}
+
+/// What is counted of one version.
+pub(super) struct OfVersion {
+    pub(super) compute: BoundHistogram<f64>,
+    pub(super) batch_rows: BoundHistogram<u64>,
+    pub(super) rows: Each<RowsOutcome, 3>,
+}
+
+/// A counter for each kind that there is.
+pub(super) struct Each<K, const N: usize>([(K, BoundCounter<u64>); N]);
+
+impl<K: Copy + PartialEq, const N: usize> Each<K, N> {
+    fn new(kinds: [K; N], bind: impl Fn(K) -> BoundCounter<u64>) -> Self {
+        Self(kinds.map(|kind| (kind, bind(kind))))
+    }
+
+    pub(super) fn add(&self, kind: K, count: usize) {
+        if let Some((_, counter)) = self.0.iter().find(|(counted, _)| *counted == kind) {
+            counter.add(count as u64);
+        }
+    }
+}
+
+impl Instruments {
+    pub(super) fn new(meter: Meter) -> Self {
+        let restarts = RUNNER_RESTARTS.counter(&meter).bind(&[]);
+        // Without labels it is seen only once something was added.
+        restarts.add(0);
+        Self {
+            requests: REQUESTS.counter(&meter),
+            request_duration: REQUEST_DURATION.seconds(&meter),
+            rows: ROWS_SCORED.counter(&meter),
+            queue_wait: QUEUE_WAIT.seconds(&meter),
+            compute: COMPUTE.seconds(&meter),
+            batch_rows: BATCH_ROWS.rows(&meter),
+            shed: SHED_ROWS.counter(&meter),
+            late: LATE_ROWS.counter(&meter),
+            restarts,
+            build: meter.u64_gauge(BUILD_INFO.name).with_description(BUILD_INFO.help).build(),
+            methods: Kept::default(),
+            models: Kept::default(),
+            meter,
+        }
+    }
+
+    pub(super) fn of_method(&self, method: &'static str, update: impl FnOnce(&OfMethod)) {
+        let bind = || OfMethod {
+            duration: self.request_duration.bind(&REQUEST_DURATION.labelled([method])),
+            codes: Kept::default(),
+        };
+        self.methods.with(&method, bind, update);
+    }
+
+    /// One more call of this method with this code.
+    pub(super) fn of_code(&self, counted: &OfMethod, method: &'static str, code: &'static str) {
+        let bind = || self.requests.bind(&REQUESTS.labelled([method, code]));
+        counted.codes.with(&code, bind, |counter| counter.add(1));
+    }
+
+    pub(super) fn of_model(&self, model: &str, update: impl FnOnce(&OfModel)) {
+        let bind = || OfModel {
+            wait: self.queue_wait.bind(&QUEUE_WAIT.labelled([model])),
+            late: self.late.bind(&LATE_ROWS.labelled([model])),
+            shed: Each::new(Reason::ALL, |reason| self.shed.bind(&SHED_ROWS.labelled([model, reason.as_str()]))),
+            versions: Kept::default(),
+        };
+        self.models.with(model, bind, update);
+    }
+
+    pub(super) fn of_version(&self, model: &str, version: u64, update: impl FnOnce(&OfModel, &OfVersion)) {
+        let bind = || {
+            let number = version.to_string();
+            let rows = |outcome: RowsOutcome| ROWS_SCORED.labelled([model, &number, outcome.as_str()]);
+            OfVersion {
+                compute: self.compute.bind(&COMPUTE.labelled([model, &number])),
+                batch_rows: self.batch_rows.bind(&BATCH_ROWS.labelled([model, &number])),
+                rows: Each::new(RowsOutcome::ALL, |outcome| self.rows.bind(&rows(outcome))),
+            }
+        };
+        self.of_model(model, |of_model| {
+            of_model.versions.with(&version, bind, |of_version| update(of_model, of_version));
+        });
+    }
+}

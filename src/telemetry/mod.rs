@@ -1,0 +1,187 @@
+//! What the server measures of itself, for dashboards and alarms.
+//!
+//! Counted once, at one place, by pass and by call rather than by row. An update
+//! finds its counters by model and version, or by method, and takes no lock but
+//! the histogram's own: all attributes were bound when the first update came.
+//!
+//! Architecture invariant: this room alone knows OpenTelemetry and Prometheus, and
+//! it knows none of ours. Logs are the server's.
+
+mod bound;
+mod exposition;
+mod kept;
+mod table;
+
+use std::{sync::Arc, time::Duration};
+
+use opentelemetry::metrics::{Meter, MeterProvider as _, NoopMeterProvider};
+
+use bound::Instruments;
+pub use exposition::{Exposition, ExpositionError};
+pub use table::{METRICS, Metric};
+
+/// Takes what is measured. Clones share it.
+#[derive(Clone)]
+pub struct Metrics(Arc<Instruments>);
+
+/// One forward pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// The version's number.
+    pub version: u64,
+    /// Rows in it.
+    pub rows: usize,
+    /// How long it took.
+    pub compute: Duration,
+    /// How many of the rows had a deadline that was past when it began.
+    pub late_rows: usize,
+}
+
+/// What became of rows that a version was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowsOutcome {
+    /// Answered.
+    Ok,
+    /// The model failed on them.
+    Failed,
+    /// The version can't encode them.
+    Refused,
+}
+
+impl RowsOutcome {
+    const ALL: [Self; 3] = [Self::Ok, Self::Failed, Self::Refused];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Why rows were never run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// More rows than may wait.
+    QueueFull,
+    /// More bytes than may wait.
+    QueueBytes,
+    /// The wait would have been too long.
+    Wait,
+    /// The deadline could not be met; refused at once.
+    Deadline,
+    /// The deadline passed while they waited.
+    Expired,
+    /// The caller left while they waited.
+    Cancelled,
+}
+
+impl Reason {
+    const ALL: [Self; 6] =
+        [Self::QueueFull, Self::QueueBytes, Self::Wait, Self::Deadline, Self::Expired, Self::Cancelled];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::QueueBytes => "queue_bytes",
+            Self::Wait => "wait",
+            Self::Deadline => "deadline",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A version that answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// The model's name.
+    pub model: String,
+    /// The version's number.
+    pub version: u64,
+    /// What it is asked by, e.g. `stable`.
+    pub label: &'static str,
+}
+
+impl Metrics {
+    /// Metrics that can be read.
+    ///
+    /// # Errors
+    ///
+    /// [`ExpositionError::SetUp`] where the exporter refuses its place.
+    pub fn new() -> Result<(Self, Exposition), ExpositionError> {
+        let (exposition, meter) = Exposition::new()?;
+        Ok((Self::of(meter), exposition))
+    }
+
+    /// Metrics that nobody reads.
+    pub fn none() -> Self {
+        Self::of(NoopMeterProvider::new().meter("souk"))
+    }
+
+    fn of(meter: Meter) -> Self {
+        Self(Arc::new(Instruments::new(meter)))
+    }
+
+    /// A call ended; both names are of bounded sets.
+    pub fn request(&self, method: &'static str, code: &'static str, took: Duration) {
+        self.0.of_method(method, |counted| {
+            counted.duration.record(took.as_secs_f64());
+            self.0.of_code(counted, method, code);
+        });
+    }
+
+    /// A forward pass ended, well or not.
+    pub fn pass(&self, pass: &Pass<'_>) {
+        self.0.of_version(pass.model, pass.version, |of_model, of_version| {
+            of_model.late.add(pass.late_rows as u64);
+            of_version.compute.record(pass.compute.as_secs_f64());
+            of_version.batch_rows.record(pass.rows as u64);
+        });
+    }
+
+    /// The first row of a request ran after it had waited so long.
+    pub fn waited(&self, model: &str, wait: Duration) {
+        self.0.of_model(model, |of_model| of_model.wait.record(wait.as_secs_f64()));
+    }
+
+    /// This is what became of so many rows.
+    pub fn rows(&self, model: &str, version: u64, outcome: RowsOutcome, rows: usize) {
+        self.0.of_version(model, version, |_, of_version| of_version.rows.add(outcome, rows));
+    }
+
+    /// So many rows will never run.
+    pub fn shed(&self, model: &str, reason: Reason, rows: usize) {
+        self.0.of_model(model, |of_model| of_model.shed.add(reason, rows));
+    }
+
+    /// A runner's thread died and there is a new one.
+    pub fn runner_replaced(&self) {
+        self.0.restarts.add(1);
+    }
+
+    /// Which program this is.
+    pub fn build(&self, version: &str, torch: &str) {
+        self.0.build.record(1, &table::BUILD_INFO.labelled([version, torch]));
+    }
+
+    /// Reads the rows that wait for each model at every scrape. To be called once;
+    /// `read` must not panic, and is kept as long as what was measured can be read.
+    pub fn observe_queue(&self, read: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static) {
+        let labelled = move || read().into_iter().map(|(model, rows)| ([model], rows)).collect();
+        table::QUEUE_ROWS.observed(&self.0.meter, labelled);
+    }
+
+    /// Reads which versions answer at every scrape; like [`Metrics::observe_queue`].
+    pub fn observe_live(&self, read: impl Fn() -> Vec<Live> + Send + Sync + 'static) {
+        let labels = |live: Live| [live.model, live.version.to_string(), live.label.to_owned()];
+        let labelled = move || read().into_iter().map(|live| (labels(live), 1)).collect();
+        table::MODEL_LIVE.observed(&self.0.meter, labelled);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! What `/metrics` tells, and that the README tells of it.
+
+use std::{collections::BTreeMap, fs};
+
+use souk::telemetry::METRICS;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+
+use super::common::{
+    program::PATIENCE,
+    server::{Launch, TestServer},
+};
+
+/// The value of the sample with this name and these labels.
+async fn value(server: &TestServer, sample: &str) -> Option<f64> {
+    let (_, text) = server.get("/metrics").await;
+    let mut found = text.lines().filter_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    found.next().map(|value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn prometheus_is_answered_in_its_text_format() {
+    let server = Launch::new().listening().await;
+    let (head, text) = server.answer("/metrics").await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
+    for wanted in ["# TYPE souk_build_info gauge", "# TYPE souk_runner_restarts_total counter"] {
+        assert!(text.lines().any(|line| line == wanted), "{wanted} is not in\n{text}");
+    }
+    let started = server.logs("souk starts").await;
+    let (torch, version) = (started["libtorch"].as_str().unwrap(), env!("CARGO_PKG_VERSION"));
+    let build = format!(r#"souk_build_info{{torch="{torch}",version="{version}"}} 1"#);
+    assert!(text.lines().any(|line| line == build), "{build} is not in\n{text}");
+    assert!(text.lines().any(|line| line == "souk_runner_restarts_total 0"), "{text}");
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_method_and_code() {
+    let server = Launch::new().listening().await;
+    let mut health = server.health().await;
+    for _ in 0..3 {
+        health.check(HealthCheckRequest::default()).await.unwrap();
+    }
+    let unknown = HealthCheckRequest { service: "souk.v1.NoService".into() };
+    assert_eq!(health.check(unknown).await.unwrap_err().code(), Code::NotFound);
+    let of = |code: &str| format!(r#"souk_requests_total{{code="{code}",method="grpc.health.v1.Health/Check"}}"#);
+    assert_eq!(value(&server, &of("OK")).await, Some(3.0));
+    assert_eq!(value(&server, &of("NOT_FOUND")).await, Some(1.0));
+    let durations =
+        |part: &str| format!(r#"souk_request_duration_seconds_{part}{{method="grpc.health.v1.Health/Check"}}"#);
+    assert_eq!(value(&server, &durations("count")).await, Some(4.0));
+    let sum = value(&server, &durations("sum")).await.unwrap();
+    assert!(sum > 0.0 && sum < 60.0, "{sum} s");
+}
+
+#[tokio::test]
+async fn a_stream_is_counted_at_its_end() {
+    let server = Launch::new().listening().await;
+    let mut health = server.health().await;
+    let watched = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let cancelled = r#"souk_requests_total{code="CANCELLED",method="grpc.health.v1.Health/Watch"}"#;
+    assert_eq!(value(&server, cancelled).await, None);
+    drop((watched, health));
+    // The server learns of it when the connection closes.
+    let counted = async {
+        while value(&server, cancelled).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.unwrap();
+    assert_eq!(value(&server, cancelled).await, Some(1.0));
+}
+
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn versions_that_answer_are_shown_and_what_they_answered_is_counted() {
+    use super::common::{
+        models,
+        rows::{forecasts_of, merchants},
+    };
+
+    let server = Launch::new().serving().await;
+    for model in ["merchant_gmv", "user_portrait"] {
+        let version = models::newest(model).version;
+        let live = format!(r#"souk_model_live{{label="stable",model="{model}",version="{version}"}}"#);
+        assert_eq!(value(&server, &live).await, Some(1.0), "{model}");
+    }
+    let mut gmv = server.gmv().await;
+    gmv.predict_gmv(forecasts_of(merchants(5))).await.unwrap();
+    gmv.predict_gmv(forecasts_of(Vec::new())).await.unwrap_err();
+    let of =
+        |code: &str| format!(r#"souk_requests_total{{code="{code}",method="souk.v1.MerchantGmvService/PredictGmv"}}"#);
+    assert_eq!(value(&server, &of("OK")).await, Some(1.0));
+    assert_eq!(value(&server, &of("INVALID_ARGUMENT")).await, Some(1.0));
+}
+
+#[test]
+fn the_readmes_table_has_every_metric_with_its_labels_and_no_other() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `souk_")?.split(" | ");
+        let name = format!("souk_{}", cells.next()?.trim_end_matches('`'));
+        let labels: Vec<_> = cells.next()?.split(", ").map(|label| label.trim_matches('`').to_owned()).collect();
+        Some((name, labels.into_iter().filter(|label| label != "–").collect::<Vec<_>>()))
+    };
+    let told: BTreeMap<_, _> = readme.lines().filter_map(row).collect();
+    let labels = |labels: &[&str]| labels.iter().map(ToString::to_string).collect();
+    let measured: BTreeMap<_, _> =
+        METRICS.iter().map(|metric| (metric.name.to_owned(), labels(metric.labels))).collect();
+    assert_eq!(told, measured);
+}
