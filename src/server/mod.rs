@@ -34,7 +34,7 @@ use crate::{
     config::{BatchConfig, Settings},
     model::{Engines, Version},
     registry::{Preparation, Registry, STABLE, ScanError, scan},
-    stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
+    stack::{BatchRules, Limits, RunnerError, Runners, Stack, ThreadSetup, assemble},
     telemetry::{Exposition, ExpositionError, Live, Metrics},
 };
 
@@ -131,14 +131,16 @@ impl Server {
         setup: ThreadSetup,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup)?;
         self.announce(engines.release());
         let (mut health, health_service) = health::health(&self.registry, &self.drain).await;
         let close = CancellationToken::new();
         let (metrics, exposition) = measured(&self.registry, engines.release())?;
+        let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
+        metrics.observe_queue(runners.watch());
         let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
         let http = http::serve(self.http, probed, close.clone());
-        let routes = routes(&self.settings, &self.registry, &self.drain, runners.clone())?.add_service(health_service);
+        let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
+        let routes = routes(&self.settings, &self.registry, &self.drain, stack)?.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
         let mut transport = transport::serve(incoming, routes, metrics, close.clone());
 
@@ -208,15 +210,10 @@ fn live(registry: &Registry) -> Vec<Live> {
 }
 
 /// All services of the data port but health.
-fn routes(
-    settings: &Settings,
-    registry: &Arc<Registry>,
-    drain: &Drain,
-    runners: Runners,
-) -> Result<Routes, ServerError> {
+fn routes(settings: &Settings, registry: &Arc<Registry>, drain: &Drain, stack: Stack) -> Result<Routes, ServerError> {
     let scoring = Scoring {
         registry: Arc::clone(registry),
-        stack: assemble(limits(settings), runners),
+        stack,
         max_rows: settings.server.max_rows_per_request,
         drain: drain.clone(),
         today: today_utc,
@@ -322,7 +319,7 @@ mod tests {
         let models = ModelsConfig { root: root.path().to_owned() };
         let settings = Settings { models, ..Settings::default() };
         let idle: ThreadSetup = Arc::new(|| Box::new(()));
-        let runners = Runners::start(NonZeroUsize::MIN, BatchRules::default(), &idle).unwrap();
+        let runners = Runners::start(NonZeroUsize::MIN, BatchRules::default(), &idle, &Metrics::none()).unwrap();
         let preparation = preparation(Arc::new(NoEngines), runners).unwrap();
         prepare(&settings, &Arc::default(), preparation, setup).unwrap();
         assert_eq!(told.recv().unwrap().as_deref(), Some("prepare"));

@@ -8,6 +8,7 @@ mod admit;
 mod batch;
 mod deadline;
 mod encode;
+mod observe;
 mod runners;
 
 use std::{sync::Arc, time::Duration, time::Instant};
@@ -18,12 +19,14 @@ use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use crate::{
     error::ScoreError,
     rows::{Forward, Rows},
+    telemetry::Metrics,
 };
 
 pub use admit::{Admit, AdmitLayer, Limits};
 pub use batch::BatchRules;
 pub use deadline::{DeadlineLayer, RefuseLate};
 pub use encode::{Encode, EncodeLayer};
+pub use observe::{Observe, ObserveLayer};
 pub use runners::{RunnerError, Runners, ThreadSetup};
 
 /// Makes rows of a request, at most as many as its [`Job::count`].
@@ -108,9 +111,12 @@ pub type Stack = BoxCloneSyncService<Job, Scored, ScoreError>;
 type ScoredFuture = BoxFuture<'static, Result<Scored, ScoreError>>;
 
 /// The stack, from the outside in.
-pub fn assemble(limits: Limits, runners: Runners) -> Stack {
+pub fn assemble(limits: Limits, metrics: Metrics, runners: Runners) -> Stack {
     let stack = ServiceBuilder::new()
-        // First, so that what is late already takes no place in the queue.
+        // Outermost, so that refusals of every layer are counted, and callers who
+        // leave wherever they leave.
+        .layer(ObserveLayer::new(metrics))
+        // Early, so that what is late already takes no place in the queue.
         .layer(DeadlineLayer)
         // Above encoding, which costs more than a refusal may; a row counts from
         // here until it was answered, whether it is encoded, waits or runs.

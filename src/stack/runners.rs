@@ -5,6 +5,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeMap,
     io,
     num::NonZeroUsize,
     sync::{Arc, mpsc},
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     error::ScoreError,
     rows::{Forward, Rows},
+    telemetry::Metrics,
 };
 
 /// How often a warm-up runs each size: libtorch is steady after about three passes
@@ -51,6 +53,7 @@ struct Runner {
     index: usize,
     batches: Batches,
     setup: ThreadSetup,
+    metrics: Metrics,
 }
 
 /// A thread that could not be started.
@@ -69,12 +72,17 @@ impl Runners {
     /// # Errors
     ///
     /// [`RunnerError`] where the system refuses a thread.
-    pub fn start(count: NonZeroUsize, rules: BatchRules, setup: &ThreadSetup) -> Result<Self, RunnerError> {
-        let (batches, giving_out) = Batches::new(count.get(), rules);
+    pub fn start(
+        count: NonZeroUsize,
+        rules: BatchRules,
+        setup: &ThreadSetup,
+        metrics: &Metrics,
+    ) -> Result<Self, RunnerError> {
+        let (batches, giving_out) = Batches::new(count.get(), rules, metrics.clone());
         tokio::spawn(giving_out);
         let runners = Self { count, open: Arc::new(Open { batches: batches.clone() }) };
         for index in 0..count.get() {
-            let runner = Runner { index, batches: batches.clone(), setup: Arc::clone(setup) };
+            let runner = Runner { index, batches: batches.clone(), setup: Arc::clone(setup), metrics: metrics.clone() };
             runner.start().map_err(|source| RunnerError { index, count, source })?;
         }
         Ok(runners)
@@ -85,9 +93,17 @@ impl Runners {
         self.count
     }
 
-    /// Rows that wait, by model.
-    pub fn waiting(&self) -> Vec<(Arc<dyn Forward>, usize)> {
-        self.open.batches.waiting()
+    /// Tells how many rows wait, by model's name, whenever it is asked. It does not
+    /// keep the threads.
+    pub fn watch(&self) -> impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static {
+        let batches = self.open.batches.clone();
+        move || {
+            let mut waiting = BTreeMap::new();
+            for (model, rows) in batches.waiting() {
+                *waiting.entry(model.identity().0.to_owned()).or_default() += rows as u64;
+            }
+            waiting.into_iter().collect()
+        }
     }
 
     /// Has every runner run the model in each of `rows`, so that no request pays for
@@ -157,6 +173,7 @@ impl Drop for Replaced {
     fn drop(&mut self) {
         let Some(runner) = self.0.take().filter(|_| thread::panicking()) else { return };
         let index = runner.index;
+        runner.metrics.runner_replaced();
         error!(runner = index, "a runner died; another one takes its place");
         if let Err(error) = runner.start() {
             error!(runner = index, %error, "the runner can't be replaced");
@@ -243,7 +260,7 @@ mod tests {
 
     fn pool_with(count: usize, rules: BatchRules) -> Runners {
         let setup: ThreadSetup = Arc::new(|| Box::new(()) as Box<dyn Any>);
-        Runners::start(NonZeroUsize::new(count).unwrap(), rules, &setup).unwrap()
+        Runners::start(NonZeroUsize::new(count).unwrap(), rules, &setup, &Metrics::none()).unwrap()
     }
 
     fn job(model: &Arc<Echo>, values: &[f32]) -> Encoded {
@@ -417,7 +434,7 @@ mod tests {
     async fn a_queue_of_one_row_and_batches_of_one_row_are_enough() {
         let one = NonZeroUsize::MIN;
         let limits = super::super::Limits { rows: one, bytes: one, wait: Duration::ZERO };
-        let stack = super::super::assemble(limits, pool(1));
+        let stack = super::super::assemble(limits, Metrics::none(), pool(1));
         let scored = stack.oneshot(super::super::test::job(9, Lane::Bulk)).await.unwrap();
         assert_eq!(scored.outputs.len(), 9);
     }
@@ -466,7 +483,7 @@ mod tests {
                 }
                 futures::future::join_all(leaving).await;
             });
-            assert!(pools[pool].waiting().iter().all(|(_, rows)| *rows == 0), "somebody was left in the queue");
+            assert!(pools[pool].watch()().iter().all(|(_, rows)| *rows == 0), "somebody was left in the queue");
         });
     }
 }

@@ -13,20 +13,21 @@ use std::{
 use self::source::{code, paths, test_modules};
 
 /// Which rooms a room may use: the arrows of the layout in `src/lib.rs`.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("main", &["cli"]),
     ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack"]),
     ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry"]),
     ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error"]),
     ("registry", &["model", "error"]),
-    ("model", &["manifest", "features", "heads", "rows"]),
+    ("model", &["manifest", "features", "heads", "rows", "cost"]),
     ("features", &["error", "manifest", "rows"]),
     ("heads", &["manifest", "rows"]),
-    ("stack", &["rows", "error"]),
+    ("stack", &["rows", "error", "telemetry"]),
     ("telemetry", &[]),
     ("manifest", &[]),
     ("config", &[]),
-    ("rows", &[]),
+    ("rows", &["cost"]),
+    ("cost", &[]),
     ("error", &[]),
 ];
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Batches, LineKey, pending::Answer, run};
+use super::{Batches, LineKey, pending::Answer};
 
 /// The duty to see to a line: to run it here, or to tell the runners. Whoever leaves
 /// without doing it tells them when this is dropped.
@@ -35,7 +35,7 @@ impl Lead {
         drop(state);
         taken.late.into_iter().for_each(Answer::give);
         if let Some(batch) = taken.batch {
-            run::answers(&batch).into_iter().for_each(Answer::give);
+            self.batches.run(&batch).into_iter().for_each(Answer::give);
         }
     }
 }

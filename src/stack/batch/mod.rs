@@ -26,7 +26,7 @@ use self::{
     queue::{Batch, LineKey, Place, Queue, Taken},
 };
 use super::{Encoded, Scored};
-use crate::{error::ScoreError, rows::Forward};
+use crate::{error::ScoreError, rows::Forward, telemetry::Metrics};
 
 pub(super) use run::pass;
 
@@ -57,6 +57,7 @@ struct Shared {
     /// Answers of the runners, on their way to a task that gives them out: waking
     /// one task of another thread is a system call, waking its neighbours is none.
     answers: mpsc::UnboundedSender<Vec<Answer>>,
+    metrics: Metrics,
 }
 
 struct State {
@@ -86,11 +87,15 @@ struct Waiting {
 impl Batches {
     /// Nothing waits yet, for this many runners. The future gives out the runners'
     /// answers: it must be polled for as long as there are any.
-    pub(super) fn new(runners: usize, rules: BatchRules) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn new(
+        runners: usize,
+        rules: BatchRules,
+        metrics: Metrics,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let errands = (0..runners).map(|_| VecDeque::new()).collect();
         let state = State { queue: Queue::new(rules.linger), errands, asleep: 0, told: 0, closed: false };
         let (answers, mut answered) = mpsc::unbounded_channel::<Vec<Answer>>();
-        let shared = Shared { state: Mutex::new(state), work: Condvar::new(), rules, answers };
+        let shared = Shared { state: Mutex::new(state), work: Condvar::new(), rules, answers, metrics };
         let giving_out = async move {
             while let Some(answers) = answered.recv().await {
                 answers.into_iter().for_each(Answer::give);
@@ -191,11 +196,16 @@ impl Batches {
     pub(super) fn work(&self, runner: usize) {
         loop {
             match self.turn(runner) {
-                Turn::Batch(batch) => self.give_out(run::answers(&batch)),
+                Turn::Batch(batch) => self.give_out(self.run(&batch)),
                 Turn::Errand(errand) => errand(),
                 Turn::End => return,
             }
         }
+    }
+
+    /// Runs a batch on this thread.
+    fn run(&self, batch: &Batch) -> Vec<Answer> {
+        run::answers(batch, &self.shared.metrics)
     }
 
     /// Waits for something that this runner can do. Errands first: they are rare and

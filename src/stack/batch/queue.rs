@@ -64,6 +64,8 @@ pub(super) struct Place {
 pub(super) struct Batch {
     pub(super) model: Arc<dyn Forward>,
     pub(super) parts: Vec<Part>,
+    /// When it was taken, which is when its pass begins.
+    pub(super) began: Instant,
 }
 
 /// What was taken out of the queue.
@@ -234,7 +236,7 @@ impl Line {
                 parts.push(part);
             }
         }
-        let batch = parts.first().map(|first| Arc::clone(&first.model)).map(|model| Batch { model, parts });
+        let batch = parts.first().map(|first| Arc::clone(&first.model)).map(|model| Batch { model, parts, began: now });
         Taken { batch, late, ripe: None }
     }
 }

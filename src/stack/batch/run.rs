@@ -1,24 +1,24 @@
 //! Runs a batch, each row at fault alone.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Instant,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
     pending::{Answer, Outcome, Pass},
     queue::Batch,
 };
-use crate::rows::{Forward, ForwardError, Rows};
+use crate::{
+    rows::{Forward, ForwardError, Rows},
+    telemetry::{self, Metrics},
+};
 
 /// Runs a batch; the answers to the requests that are complete with it.
-pub(super) fn answers(batch: &Batch) -> Vec<Answer> {
-    let Batch { model, parts } = batch;
-    let began = Instant::now();
+pub(super) fn answers(batch: &Batch, metrics: &Metrics) -> Vec<Answer> {
+    let Batch { model, parts, began } = batch;
     let inputs: Vec<&Rows> = parts.iter().map(|part| &part.rows).collect();
     let outcome = isolating(model.as_ref(), &inputs);
     let rows = inputs.iter().map(|rows| rows.len()).sum();
-    let pass = Pass { began, compute: began.elapsed(), rows };
+    let pass = Pass { began: *began, compute: began.elapsed(), rows };
+    count(batch, pass, metrics);
     if outcome.failed.is_empty() {
         model.cost().learn(rows, pass.compute);
     }
@@ -32,6 +32,14 @@ pub(super) fn answers(batch: &Batch) -> Vec<Answer> {
         part.request.join(part.index, outcome.cut(start, part.rows.len()), pass)
     });
     answer.collect()
+}
+
+fn count(batch: &Batch, pass: Pass, metrics: &Metrics) {
+    let (model, version) = batch.model.identity();
+    let Pass { began, compute, rows } = pass;
+    // Looked at again, so that the counter would show where the queue was wrong.
+    let late_rows = batch.parts.iter().filter(|part| part.request.is_late(began)).map(|part| part.rows.len()).sum();
+    metrics.pass(&telemetry::Pass { model, version, rows, compute, late_rows });
 }
 
 /// Runs all parts in one pass; where that fails, halves of their rows, until those

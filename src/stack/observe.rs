@@ -1,0 +1,140 @@
+//! Counts what becomes of every job: rows answered, failed, refused, given up.
+//!
+//! Here and nowhere else in the stack, so that nothing is counted twice; what a
+//! single pass did is counted where it ran.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use tower::{Layer, Service};
+
+use super::{Job, Scored, ScoredFuture};
+use crate::{
+    error::{ScoreError, Shortage},
+    rows::Forward,
+    telemetry::{Metrics, Reason, RowsOutcome},
+};
+
+/// Makes [`Observe`].
+#[derive(Clone)]
+pub struct ObserveLayer {
+    metrics: Metrics,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Observe<S> {
+    inner: S,
+    metrics: Metrics,
+}
+
+/// A job until it is answered or its caller leaves.
+struct Observed {
+    scored: ScoredFuture,
+    model: Arc<dyn Forward>,
+    rows: usize,
+    deadline: Option<Instant>,
+    metrics: Metrics,
+    answered: bool,
+}
+
+impl ObserveLayer {
+    /// Counts into `metrics`.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { metrics }
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Observe { inner, metrics: self.metrics.clone() }
+    }
+}
+
+impl<S> Service<Job> for Observe<S>
+where
+    S: Service<Job, Response = Scored, Error = ScoreError, Future = ScoredFuture>,
+{
+    type Response = Scored;
+    type Error = ScoreError;
+    type Future = ScoredFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ScoreError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, job: Job) -> Self::Future {
+        let (model, rows, deadline) = (Arc::clone(&job.model), job.count, job.deadline);
+        let scored = self.inner.call(job);
+        Box::pin(Observed { scored, model, rows, deadline, metrics: self.metrics.clone(), answered: false })
+    }
+}
+
+impl Future for Observed {
+    type Output = Result<Scored, ScoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let scored = ready!(self.scored.as_mut().poll(context));
+        self.answered = true;
+        match &scored {
+            Ok(scored) => self.count_rows(scored),
+            Err(error) => self.count_error(error),
+        }
+        Poll::Ready(scored)
+    }
+}
+
+impl Observed {
+    fn count_rows(&self, scored: &Scored) {
+        let (model, version) = self.model.identity();
+        let (good, failed) = (scored.outputs.len(), scored.failed.len());
+        let refused = self.rows.saturating_sub(good + failed);
+        let outcomes = [(RowsOutcome::Ok, good), (RowsOutcome::Failed, failed), (RowsOutcome::Refused, refused)];
+        for (outcome, rows) in outcomes.into_iter().filter(|(_, rows)| *rows > 0) {
+            self.metrics.rows(model, version, outcome, rows);
+        }
+        if scored.batch_rows > 0 {
+            self.metrics.waited(model, scored.queue);
+        }
+    }
+
+    fn count_error(&self, error: &ScoreError) {
+        let reason = match error {
+            ScoreError::Overloaded { shortage: Shortage::Rows { .. }, .. } => Reason::QueueFull,
+            ScoreError::Overloaded { shortage: Shortage::Bytes { .. }, .. } => Reason::QueueBytes,
+            ScoreError::Overloaded { shortage: Shortage::Wait { .. }, .. } if self.deadline.is_some() => {
+                Reason::Deadline
+            }
+            ScoreError::Overloaded { shortage: Shortage::Wait { .. }, .. } => Reason::Wait,
+            ScoreError::DeadlinePassed => Reason::Expired,
+            ScoreError::Draining => Reason::Cancelled,
+            ScoreError::Model { .. } => return self.count_rows_as(RowsOutcome::Failed),
+            ScoreError::BadField { .. } | ScoreError::NotFound { .. } | ScoreError::NoLiveVersion { .. } => {
+                return self.count_rows_as(RowsOutcome::Refused);
+            }
+        };
+        self.metrics.shed(self.model.identity().0, reason, self.rows);
+    }
+
+    fn count_rows_as(&self, outcome: RowsOutcome) {
+        let (model, version) = self.model.identity();
+        self.metrics.rows(model, version, outcome, self.rows);
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        if !self.answered {
+            // The connection drops a call whose deadline passed.
+            let late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+            let reason = if late { Reason::Expired } else { Reason::Cancelled };
+            self.metrics.shed(self.model.identity().0, reason, self.rows);
+        }
+    }
+}
