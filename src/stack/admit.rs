@@ -280,6 +280,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        cost::Took,
         fixture::Counting,
         stack::test::{job, scored},
     };
@@ -427,7 +428,7 @@ mod tests {
     /// A job of `rows` rows that take 4 ms each.
     fn slow(rows: usize, lane: Lane, deadline: Option<Duration>) -> Job {
         let model = Counting::default();
-        model.cost.learn(10, Duration::from_millis(40));
+        model.cost.learn(10, Took::undisturbed(Duration::from_millis(40)));
         let deadline = deadline.map(|deadline| Instant::now() + deadline);
         Job { model: Arc::new(model), deadline, ..job(rows, lane) }
     }

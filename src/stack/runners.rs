@@ -11,10 +11,10 @@ use std::{
     sync::{Arc, mpsc},
     task::{Context, Poll},
     thread,
-    time::Instant,
 };
 
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tower::Service;
 use tracing::error;
 
@@ -23,6 +23,7 @@ use super::{
     batch::{Batches, pass},
 };
 use crate::{
+    cost::Took,
     error::ScoreError,
     rows::{Forward, Rows},
     telemetry::Metrics,
@@ -41,6 +42,8 @@ pub type ThreadSetup = Arc<dyn Fn() -> Box<dyn Any> + Send + Sync>;
 pub struct Runners {
     count: NonZeroUsize,
     open: Arc<Open>,
+    /// Where requests arrive.
+    io: Handle,
 }
 
 /// Keeps the threads.
@@ -79,8 +82,9 @@ impl Runners {
         metrics: &Metrics,
     ) -> Result<Self, RunnerError> {
         let (batches, giving_out) = Batches::new(count.get(), rules, metrics.clone());
-        tokio::spawn(giving_out);
-        let runners = Self { count, open: Arc::new(Open { batches: batches.clone() }) };
+        let io = Handle::current();
+        io.spawn(giving_out);
+        let runners = Self { count, open: Arc::new(Open { batches: batches.clone() }), io };
         for index in 0..count.get() {
             let runner = Runner { index, batches: batches.clone(), setup: Arc::clone(setup), metrics: metrics.clone() };
             runner.start().map_err(|source| RunnerError { index, count, source })?;
@@ -106,14 +110,21 @@ impl Runners {
         }
     }
 
-    /// Has every runner run the model in each of `rows`, so that no request pays for
-    /// what libtorch does in its first passes, and learns what they cost. Blocks
-    /// until all did.
+    /// Has every thread that will run the model run it in each of `rows`, so that no
+    /// request pays for what libtorch does in its first passes, and learns what they
+    /// cost. Blocks until all did, so it is not for the threads of sockets.
     ///
     /// # Errors
     ///
     /// [`ScoreError::Model`] where a pass failed.
     pub fn warm(&self, model: &Arc<dyn Forward>, rows: &Arc<[Rows]>) -> Result<(), ScoreError> {
+        let (name, version) = model.identity();
+        let failed = |reason| ScoreError::Model { model: name.to_owned(), version, reason };
+        self.warm_runners(model, rows).map_err(failed)?;
+        self.warm_io(model, rows).map_err(failed)
+    }
+
+    fn warm_runners(&self, model: &Arc<dyn Forward>, rows: &Arc<[Rows]>) -> Result<(), String> {
         let (done, outcomes) = mpsc::channel();
         for runner in 0..self.count.get() {
             let (model, rows, done) = (Arc::clone(model), Arc::clone(rows), done.clone());
@@ -124,9 +135,27 @@ impl Runners {
             self.open.batches.send(runner, errand);
         }
         drop(done);
-        let (name, version) = model.identity();
-        let failed = |reason| ScoreError::Model { model: name.to_owned(), version, reason };
-        outcomes.iter().collect::<Result<(), String>>().map_err(failed)
+        outcomes.iter().collect()
+    }
+
+    /// The threads of sockets run small batches only, and one pass at a time: what is
+    /// live is served meanwhile.
+    fn warm_io(&self, model: &Arc<dyn Forward>, rows: &Arc<[Rows]>) -> Result<(), String> {
+        let (done, outcomes) = mpsc::channel();
+        for _ in 0..self.io.metrics().num_workers() {
+            let (batches, model, rows, done) =
+                (self.open.batches.clone(), Arc::clone(model), Arc::clone(rows), done.clone());
+            self.io.spawn(async move {
+                for rows in rows.iter().filter(|rows| batches.runs_here(model.as_ref(), rows.len())) {
+                    for _ in 0..WARM_PASSES {
+                        let _ = done.send(pass(model.as_ref(), &[rows]).map(drop));
+                        tokio::task::yield_now().await;
+                    }
+                }
+            });
+        }
+        drop(done);
+        outcomes.iter().collect()
     }
 }
 
@@ -134,12 +163,13 @@ impl Runners {
 fn warm_here(model: &dyn Forward, rows: &[Rows]) -> Result<(), String> {
     for rows in rows {
         let passes = (0..WARM_PASSES).map(|_| {
-            let began = Instant::now();
-            pass(model, &[rows]).map(|_| began.elapsed())
+            let (done, took) = Took::by(|| pass(model, &[rows]));
+            done.map(|_| took)
         });
         let passes = passes.collect::<Result<Vec<_>, _>>()?;
         // The first ones pay for what they find cold.
-        passes.into_iter().min().into_iter().for_each(|took| model.cost().learn(rows.len(), took));
+        let fastest = passes.into_iter().min_by_key(|took| took.running);
+        fastest.into_iter().for_each(|took| model.cost().learn(rows.len(), took));
     }
     Ok(())
 }
@@ -205,7 +235,7 @@ impl Drop for Open {
 mod tests {
     use std::{
         sync::atomic::{AtomicUsize, Ordering},
-        time::Duration,
+        time::{Duration, Instant},
     };
 
     use tower::ServiceExt as _;
@@ -367,12 +397,13 @@ mod tests {
         assert_eq!(model.passes.load(Ordering::SeqCst), 1);
     }
 
-    #[tokio::test]
-    async fn a_warm_up_runs_every_size_on_every_runner() {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_warm_up_runs_every_size_on_every_thread() {
         let model = Arc::new(Echo::default());
         let rows: Arc<[Rows]> = [job(&model, &[1.0]).rows, job(&model, &[1.0, 2.0]).rows].into();
         pool(3).warm(&(Arc::clone(&model) as Arc<dyn Forward>), &rows).unwrap();
-        assert_eq!(model.passes.load(Ordering::SeqCst), 6 * WARM_PASSES);
+        // Three runners and two threads of sockets, in two sizes each.
+        assert_eq!(model.passes.load(Ordering::SeqCst), (3 + 2) * 2 * WARM_PASSES);
     }
 
     #[tokio::test]
@@ -385,7 +416,7 @@ mod tests {
     #[tokio::test]
     async fn a_small_batch_runs_on_the_thread_that_it_arrived_on() {
         let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
-        model.cost.learn(4, Duration::from_micros(40));
+        model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
         // The only runner is busy for as long as the test.
         let _busy = hold(&runners);
         let calls: Vec<_> = [1.0, 2.0, 3.0].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
@@ -396,7 +427,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_much_to_run_here_goes_to_the_runners() {
         let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
-        model.cost.learn(4, Duration::from_micros(40));
+        model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
         let calls: Vec<_> = [1.0; 9].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
         let names = futures::future::join_all(calls).await;
         assert!(names.into_iter().all(|call| call.unwrap().is_ok()));
@@ -406,7 +437,7 @@ mod tests {
     #[tokio::test]
     async fn who_leaves_while_he_leads_leaves_nobody_behind() {
         let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
-        model.cost.learn(4, Duration::from_micros(40));
+        model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
         let mut leads = tokio_test::task::spawn(runners.call(job(&model, &[1.0])));
         tokio_test::assert_pending!(leads.poll());
         let follows = tokio::spawn(runners.call(job(&model, &[2.0])));
@@ -419,7 +450,7 @@ mod tests {
     async fn rows_linger_for_company_where_they_are_told_to() {
         let rules = BatchRules { linger: Duration::from_millis(20), inline_below: Duration::from_secs(1) };
         let (model, mut runners) = (Arc::new(Echo::default()), pool_with(1, rules));
-        model.cost.learn(4, Duration::from_micros(40));
+        model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
         let begun = Instant::now();
         let calls: Vec<_> = [1.0, 2.0].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
         let alone = futures::future::join_all(calls).await;
@@ -459,7 +490,7 @@ mod tests {
         let calls = prop::collection::vec(call, 1..16);
         proptest!(ProptestConfig::with_cases(10_000), |(calls in calls, pool in 0..3_usize)| {
             let model = Arc::new(Echo::default());
-            model.cost.learn(4, Duration::from_micros(2));
+            model.cost.learn(4, Took::undisturbed(Duration::from_micros(2)));
             runtime.block_on(async {
                 let (mut staying, mut leaving) = (Vec::new(), Vec::new());
                 for (number, (kinds, lane, leaves)) in calls.iter().enumerate() {

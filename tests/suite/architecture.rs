@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("model", &["manifest", "features", "heads", "rows", "cost"]),
     ("features", &["error", "manifest", "rows"]),
     ("heads", &["manifest", "rows"]),
-    ("stack", &["rows", "error", "telemetry"]),
+    ("stack", &["rows", "cost", "error", "telemetry"]),
     ("telemetry", &[]),
     ("manifest", &[]),
     ("config", &[]),

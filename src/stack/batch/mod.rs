@@ -160,7 +160,7 @@ impl Batches {
     }
 
     /// Whether a batch of so many rows is to run on the thread that it arrived on.
-    fn runs_here(&self, model: &dyn Forward, rows: usize) -> bool {
+    pub(super) fn runs_here(&self, model: &dyn Forward, rows: usize) -> bool {
         let BatchRules { linger, inline_below } = self.shared.rules;
         let one_batch = rows <= model.max_batch_rows().get();
         // Who lingers waits for others, which a thread that reads sockets can't.

@@ -7,6 +7,7 @@ use super::{
     queue::Batch,
 };
 use crate::{
+    cost::Took,
     rows::{Forward, ForwardError, Rows},
     telemetry::{self, Metrics},
 };
@@ -15,12 +16,12 @@ use crate::{
 pub(super) fn answers(batch: &Batch, metrics: &Metrics) -> Vec<Answer> {
     let Batch { model, parts, began } = batch;
     let inputs: Vec<&Rows> = parts.iter().map(|part| &part.rows).collect();
-    let outcome = isolating(model.as_ref(), &inputs);
+    let (outcome, took) = Took::by(|| isolating(model.as_ref(), &inputs));
     let rows = inputs.iter().map(|rows| rows.len()).sum();
-    let pass = Pass { began: *began, compute: began.elapsed(), rows };
+    let pass = Pass { began: *began, compute: took.wall, rows };
     count(batch, pass, metrics);
     if outcome.failed.is_empty() {
-        model.cost().learn(rows, pass.compute);
+        model.cost().learn(rows, took);
     }
     if let [only] = parts.as_slice() {
         return only.request.join(only.index, outcome, pass).into_iter().collect();
