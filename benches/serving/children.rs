@@ -35,6 +35,8 @@ pub(crate) struct Contender {
     child: Child,
     /// Where it listens.
     pub(crate) grpc: SocketAddr,
+    /// Where Souk answers probes.
+    pub(crate) http: SocketAddr,
     /// From its start until it was SERVING.
     pub(crate) ready_after: Duration,
 }
@@ -49,7 +51,7 @@ impl Contender {
             .env("SOUK__SERVER__LISTEN", grpc.to_string())
             .env("SOUK__SERVER__HTTP_LISTEN", http.to_string())
             .env("SOUK__MODELS__ROOT", root);
-        Self::start(command, log, grpc, SERVICE).await
+        Self::start(command, log, (grpc, http), SERVICE).await
     }
 
     /// The echo server.
@@ -58,15 +60,22 @@ impl Contender {
         let mut command = own("echo")?;
         command.arg(grpc.to_string());
         // As a whole: it has no model to wait for.
-        Self::start(command, log, grpc, "").await
+        Self::start(command, log, (grpc, grpc), "").await
     }
 
-    async fn start(mut command: Command, log: &Path, grpc: SocketAddr, service: &str) -> anyhow::Result<Self> {
+    async fn start(
+        mut command: Command,
+        log: &Path,
+        (grpc, http): (SocketAddr, SocketAddr),
+        service: &str,
+    ) -> anyhow::Result<Self> {
         let begun = Instant::now();
         let file = File::create(log).with_context(|| log.display().to_string())?;
+        // Not where somebody's souk.toml lies.
+        command.current_dir(log.parent().unwrap_or(log));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).kill_on_drop(true);
         let child = child.spawn().with_context(|| format!("starting {command:?}"))?;
-        let mut contender = Self { child, grpc, ready_after: Duration::ZERO };
+        let mut contender = Self { child, grpc, http, ready_after: Duration::ZERO };
         contender.serving(service).await.with_context(|| fs::read_to_string(log).unwrap_or_default())?;
         contender.ready_after = begun.elapsed();
         Ok(contender)

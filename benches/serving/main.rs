@@ -11,19 +11,21 @@
 mod children;
 mod echo;
 mod load;
+mod probe;
 mod process;
 mod raw;
 mod report;
 mod results;
 mod scenarios;
 mod settings;
+mod spread;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::settings::Settings;
+use self::{results::Results, settings::Settings};
 
 // The server's own, so that echo server and forward pass are not slower for it.
 #[global_allocator]
@@ -71,17 +73,25 @@ fn main() -> ExitCode {
     })
 }
 
-/// Runs the scenarios and reports. Children end with their handles, also where
-/// this is told to stop.
+/// Runs the scenarios and reports.
 fn compare(settings: &Settings) -> anyhow::Result<ExitCode> {
+    if settings.again {
+        return report::report(&Results::read(&settings.figures)?, settings);
+    }
+    let results = measure(settings)?;
+    results.write(&settings.figures)?;
+    report::report(&results, settings)
+}
+
+/// Runs the scenarios. Children end with their handles, also where this is told to stop.
+fn measure(settings: &Settings) -> anyhow::Result<Results> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let results = runtime.block_on(async {
+    runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tokio::select! {
             results = scenarios::run(settings) => results,
             _ = interrupt.recv() => anyhow::bail!("interrupted"),
             _ = terminate.recv() => anyhow::bail!("told to stop"),
         }
-    })?;
-    report::report(&results, settings)
+    })
 }

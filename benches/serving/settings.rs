@@ -43,9 +43,18 @@ pub(crate) struct Settings {
     /// The folder of models that holds the reference one; `make bench` makes it.
     #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("target/bench/reference"))]
     pub(crate) reference: PathBuf,
-    /// Where the table and the plots land [default: nowhere but standard output].
+    /// Where the table and the plots land [default: the table on standard output only].
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+    /// Where the figures are kept, and found by --again.
+    #[arg(long, value_name = "FILE", default_value_os_t = PathBuf::from(ROOT).join("target/bench/serving.json"))]
+    pub(crate) figures: PathBuf,
+    /// Report the last figures again and measure nothing.
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// End with 1 where a line of the acceptance is not met.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 /// Which model is served.
@@ -64,9 +73,22 @@ pub(crate) enum Scenario {
     Closed,
     /// Requests by the clock.
     Open,
+    /// More than can be answered, by the clock, with deadlines and without.
+    Overload,
+    /// One row a request, as fast as the generator can.
+    Flood,
+    /// A stream at full speed beside single requests.
+    Bulk,
+    /// Clients that vanish in the middle of their requests.
+    Leaving,
 }
 
 impl Settings {
+    /// Length of an overload.
+    pub(crate) fn overload(&self) -> Duration {
+        Duration::from_secs_f64(if self.quick { self.overload_seconds.min(10.0) } else { self.overload_seconds })
+    }
+
     /// Whether a scenario is to be measured.
     pub(crate) fn wants(&self, scenario: Scenario) -> bool {
         self.only.is_empty() || self.only.contains(&scenario)

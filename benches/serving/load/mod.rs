@@ -31,7 +31,7 @@ use self::{
     window::Window,
 };
 
-pub(crate) use record::Measured;
+pub(crate) use record::{Measured, Percentiles};
 
 /// What to send, and how.
 #[derive(Debug, Clone, Serialize, Deserialize)]

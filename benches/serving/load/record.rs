@@ -30,6 +30,7 @@ pub(crate) struct Recorder {
     closed: bool,
     deadline: Option<Duration>,
     ok: Histogram<u64>,
+    sent_to_ok: Histogram<u64>,
     refused: Histogram<u64>,
     codes: BTreeMap<String, u64>,
     retry_info: u64,
@@ -60,8 +61,10 @@ pub(crate) struct Measured {
     pub(crate) latest: f64,
     /// Requests of the schedule that were not sent, since too many were open.
     pub(crate) skipped: u64,
-    /// Of OK answers.
+    /// Of OK answers, from when they should have been sent.
     pub(crate) latency: Percentiles,
+    /// Of OK answers, from when they were sent: deadlines begin then.
+    pub(crate) since_sent: Percentiles,
     /// Of RESOURCE_EXHAUSTED and DEADLINE_EXCEEDED.
     pub(crate) refusals: Percentiles,
     /// RESOURCE_EXHAUSTED with RetryInfo.
@@ -94,6 +97,7 @@ impl Recorder {
             closed: !matches!(load.shape, Shape::Open { .. }),
             deadline: load.deadline,
             ok: histogram()?,
+            sent_to_ok: histogram()?,
             refused: histogram()?,
             codes: BTreeMap::new(),
             retry_info: 0,
@@ -142,6 +146,7 @@ impl Recorder {
     fn answered(&mut self, call: &Call<'_>, answer: &Answer) {
         self.ok.saturating_record(nanoseconds(call.intended, call.done));
         let took = call.done.saturating_duration_since(call.sent);
+        self.sent_to_ok.saturating_record(nanoseconds(call.sent, call.done));
         if let Some(over) = self.deadline.and_then(|deadline| took.checked_sub(deadline)) {
             self.late += 1;
             self.latest = self.latest.max(over);
@@ -178,6 +183,7 @@ impl Recorder {
             latest: self.latest.as_secs_f64() * 1e6,
             skipped: self.skipped,
             latency: Percentiles::of(&self.ok),
+            since_sent: Percentiles::of(&self.sent_to_ok),
             refusals: Percentiles::of(&self.refused),
             retry_info: self.retry_info,
             batch_rows: self.batch_rows as f64 / self.checked.max(1) as f64,
@@ -209,6 +215,28 @@ impl Measured {
     /// Processor time of the server for an OK answer, in µs.
     pub(crate) fn busy_per_request(&self) -> f64 {
         self.server_busy * 1e6 / self.ok.max(1) as f64
+    }
+
+    /// How often this code was answered.
+    pub(crate) fn count(&self, code: &str) -> u64 {
+        self.codes.get(code).copied().unwrap_or_default()
+    }
+
+    /// Requests that were sent in a second.
+    pub(crate) fn sent_per_second(&self) -> f64 {
+        self.codes.values().sum::<u64>() as f64 / self.seconds
+    }
+
+    /// Requests of the schedule, whether or not they were sent.
+    pub(crate) fn asked_per_second(&self) -> f64 {
+        self.sent_per_second() + self.skipped as f64 / self.seconds
+    }
+
+    /// Answers that are neither OK nor a refusal as it must be: DEADLINE_EXCEEDED, or
+    /// RESOURCE_EXHAUSTED with RetryInfo.
+    pub(crate) fn ill_formed(&self) -> u64 {
+        let well_formed = self.ok + self.retry_info + self.count("DEADLINE_EXCEEDED");
+        self.codes.values().sum::<u64>().saturating_sub(well_formed)
     }
 
     /// Requests that were answered otherwise or not at all, and wrong answers.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::results::Spread;
+use crate::spread::Spread;
 
 /// Rows of cells below a head.
 pub(crate) struct Table {
@@ -60,11 +60,7 @@ pub(crate) fn number(figure: Option<Spread>, digits: usize) -> String {
 
 /// A ratio with the range of its repetitions.
 pub(crate) fn ratio(figure: Option<Spread>) -> String {
-    match figure {
-        None => "–".into(),
-        Some(figure) if figure.least == figure.most => format!("{:.2}", figure.median),
-        Some(figure) => format!("{:.2} ({:.2}–{:.2})", figure.median, figure.least, figure.most),
-    }
+    figure.map_or_else(|| "–".into(), |figure| figure.to_string())
 }
 
 fn grouped(figure: f64, digits: usize) -> String {

@@ -1,11 +1,12 @@
-//! Closed and open loop as tables, a table for each model.
+//! Closed and open loop as tables, one for each model.
 
 use super::table::{Table, number, ratio};
 use crate::{
     load::Measured,
     raw::Raw,
-    results::{Figures, Kind, Results},
+    results::{Figures, Kind, Results, Start},
     settings::Model,
+    spread::Spread,
 };
 
 const HEAD: [&str; 16] = [
@@ -18,8 +19,8 @@ const HEAD: [&str; 16] = [
     "CPU µs/row",
     "CPU × echo",
     "p50 µs",
-    "p99",
-    "p99.9",
+    "p99 µs",
+    "p99.9 µs",
     "echo p50",
     "echo p99",
     "batch",
@@ -28,37 +29,42 @@ const HEAD: [&str; 16] = [
 ];
 
 /// All tables.
-pub(crate) fn tables(results: &Results) -> String {
-    [Model::Shipped, Model::Reference].into_iter().map(|model| of_model(results, model)).collect()
+pub(super) fn tables(results: &Results) -> String {
+    [Model::Shipped, Model::Reference].into_iter().filter_map(|model| of_model(results, model)).collect()
 }
 
-fn of_model(results: &Results, model: Model) -> String {
+fn of_model(results: &Results, model: Model) -> Option<String> {
     let raw = results.raw(model);
     let mut table = Table::new(&HEAD);
-    for (point, figures) in results.points.iter().filter(|(point, _)| point.model == model) {
+    let beside_echo = |kind: &Kind| matches!(kind, Kind::Closed { .. } | Kind::Open { .. });
+    for (point, figures) in results.points.iter().filter(|(point, _)| point.model == model && beside_echo(&point.kind))
+    {
         table.row(row(point.kind, figures, &raw));
     }
-    if raw.is_empty() {
-        return String::new();
-    }
-    format!("\n### {}\n\n{}\n{}\n{}", model.name(), started(results, model), ceiling(&raw), table.markdown())
+    let (started, ceiling) = (started(results, model), ceiling(raw.last()?));
+    Some(format!("## The {} model\n\n{started}\n{ceiling}\n\n{}\n", model.name(), table.markdown()))
 }
 
 /// How Souk started, in a sentence.
 fn started(results: &Results, model: Model) -> String {
+    let figure = |figure: fn(&Start) -> f64| Spread::of(results.starts(model).map(figure));
     format!(
-        "SERVING {} s after its start, with {} MiB ({} MiB at most until then).\n",
-        number(results.start(model, |start| start.ready_after), 2),
-        number(results.start(model, |start| start.memory_mib), 0),
-        number(results.start(model, |start| start.peak_mib), 0),
+        "SERVING {} s after its start, with {} MiB of memory ({} MiB at most until then).",
+        number(figure(|start| start.ready_after), 2),
+        number(figure(|start| start.memory_mib), 0),
+        number(figure(|start| start.peak_mib), 0),
     )
 }
 
 /// The forward pass alone, in a sentence.
-fn ceiling(raw: &[&Raw]) -> String {
-    let Some(last) = raw.last() else { return String::new() };
-    let sizes: Vec<String> = last.rows_per_second.iter().map(|(rows, rate)| format!("{rows}: {rate:.0}")).collect();
-    format!("Forward pass alone: one row {:.1} µs; rows/s on all cores by batch: {}.\n", last.one_row, sizes.join(", "))
+fn ceiling(raw: &Raw) -> String {
+    let sizes: Vec<String> =
+        raw.rows_per_second.iter().map(|(rows, rate)| format!("{rows}: {:.0},000", rate / 1000.0)).collect();
+    let sizes = sizes.join(", ");
+    format!(
+        "The forward pass alone: one row in {:.0} µs; rows/s on all cores by rows in a batch: {sizes}.",
+        raw.one_row
+    )
 }
 
 fn row(kind: Kind, figures: &Figures, raw: &[&Raw]) -> Vec<String> {
