@@ -41,9 +41,9 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("models"))]
     pub(crate) shipped: PathBuf,
     /// The folder of models that holds the reference one; `make bench` makes it.
-    #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("target/bench/reference"))]
+    #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("target/bench/reference-lists"))]
     pub(crate) reference: PathBuf,
-    /// Where the table and the plots land [default: the table on standard output only].
+    /// Where the table and the plots land, but for those of --quick [default: standard output only].
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
     /// Where the figures are kept, and found by --again.

@@ -20,7 +20,7 @@ pub(crate) fn report(results: &Results, settings: &Settings) -> anyhow::Result<E
     let lines = acceptance::lines(results);
     let page = page(results, settings, &lines);
     println!("{page}");
-    if let Some(out) = &settings.out {
+    if let Some(out) = settings.out.as_ref().filter(|_| !settings.quick) {
         fs::create_dir_all(out).with_context(|| out.display().to_string())?;
         fs::write(out.join("serving.md"), &page)?;
         plot::all(results, out)?;

@@ -77,7 +77,11 @@ async fn one_model(
 /// The version that the server will answer with.
 fn version(settings: &Settings, model: Model) -> anyhow::Result<VersionFolder> {
     let folder = settings.root(model).join("merchant_gmv");
-    ensure!(folder.is_dir(), "{} is missing (`make bench` makes the reference model)", folder.display());
+    ensure!(
+        folder.is_dir(),
+        "{} is missing (`make bench` makes the reference model; --models shipped does without)",
+        folder.display()
+    );
     let versions = VersionFolder::of_model(&folder)?;
     versions.into_iter().next().with_context(|| format!("{} holds no version", folder.display()))
 }

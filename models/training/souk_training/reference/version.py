@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from souk_training import export
 from souk_training.card import bullets, card, section
 from souk_training.manifest import build_manifest
 from souk_training.reference import EMBEDDING_DIM, FIELDS, HIDDEN, HORIZON_DAYS, IDS, NUMBERS, OUTPUT
@@ -17,7 +16,8 @@ MOST_BYTES = 256 << 20
 
 def write_reference(out: Path, form: str, seed: int, ids: int = IDS) -> Path:
     """Writes `<out>/merchant_gmv/1`; `ids` of each field."""
-    # Needs torch, which the rows don't.
+    # Both need torch, which the manifest doesn't.
+    from souk_training import export
     from souk_training.reference.network import ReferenceNetwork
 
     folder = out / "merchant_gmv" / "1"
