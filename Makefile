@@ -88,6 +88,29 @@ $(CARGO_DENY):
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
 		cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(dir $(@D)) cargo-deny
 
+## Measure
+
+# How the reference model's features travel: as two lists, or each for itself (extra).
+REFERENCE_FEATURES ?= lists
+REFERENCE := $(abspath $(TARGET))/bench/reference-$(REFERENCE_FEATURES)
+SCENARIO ?= open
+ADDR ?= localhost:50051
+
+.PHONY: bench
+bench: setup $(REFERENCE)/merchant_gmv/1/manifest.json ## Measure encoder, forward pass and server into benches/results (ARGS=--quick: minutes)
+	cargo bench $(CARGO_FLAGS) --bench encode --bench forward
+	cargo bench $(CARGO_FLAGS) --bench serving -- --reference $(REFERENCE) --out benches/results $(ARGS)
+
+.PHONY: load
+load: ## Send load to a running server with ghz (SCENARIO=closed|open|mixed|deadline, ADDR=host:port)
+	@command -v ghz >/dev/null || { echo "missing: ghz (go install github.com/bojand/ghz/cmd/ghz@latest, or a release from https://ghz.sh)" >&2; exit 1; }
+	@test -e benches/ghz/$(SCENARIO).json || { echo "SCENARIO=$(SCENARIO): wanted one of $(basename $(notdir $(wildcard benches/ghz/*.json)))" >&2; exit 1; }
+	ghz --config benches/ghz/$(SCENARIO).json $(ARGS) $(ADDR)
+
+# Random weights: made once from the training package, without data.
+$(REFERENCE)/merchant_gmv/1/manifest.json: | venv-train
+	$(PYTHON_TRAIN) reference --features $(REFERENCE_FEATURES) --out $(REFERENCE)
+
 ## Train
 
 LAYOUTS := target/layouts
@@ -100,10 +123,13 @@ train: $(LAYOUTS)/koubei/dataset.json $(LAYOUTS)/complete-journey/dataset.json #
 	$(PYTHON_TRAIN) train merchant-gmv --layout $(LAYOUTS)/koubei --out $(call next,merchant_gmv)
 	$(PYTHON_TRAIN) train user-portrait --layout $(LAYOUTS)/complete-journey --out $(call next,user_portrait)
 
-$(LAYOUTS)/%/dataset.json: $(TRAINING)/souk_training/layout.py | venv-train
+$(LAYOUTS)/%/dataset.json: $(TRAINING)/souk_training/layout.py | data venv-train
 	$(PYTHON_TRAIN) adapt $* --data $(SOUK_DATA)/$(subst -,_,$*) --out $(@D)
+
+.PHONY: data
+data:
+	@test -d "$${SOUK_DATA:-}" || { echo "SOUK_DATA must name the folder with the data sets: see $(TRAINING)/README.md" >&2; exit 1; }
 
 .PHONY: venv-train
 venv-train:
-	@test -d "$${SOUK_DATA:-}" || { echo "SOUK_DATA must name the folder with the data sets: see $(TRAINING)/README.md" >&2; exit 1; }
 	@deploy/setup/venv.sh .venv-train $(TRAINING)/requirements-train.txt

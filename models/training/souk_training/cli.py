@@ -7,6 +7,8 @@ import importlib
 import sys
 from pathlib import Path
 
+from souk_training.reference.rows import FORMS
+
 # Task on the command line -> module with add_train_arguments(parser), train(args),
 # add_rows_arguments(parser), rows(args). Imported when chosen: only training needs torch.
 TASKS = {"merchant-gmv": "souk_training.gmv.commands", "user-portrait": "souk_training.portrait.commands"}
@@ -50,6 +52,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(verb, help=text)
         _add_task_verb(command.add_subparsers(required=True, metavar="TASK"), verb, arguments)
     _add_metrics(commands.add_parser("metrics", help="WAPE, RMSLE and coverage of scored rows"))
+    _add_reference(commands.add_parser("reference", help="write the large model that benchmarks are run on"))
     _add_fixtures(commands.add_parser("fixtures", help="write reference encodings or heads for tests"))
     return parser
 
@@ -75,6 +78,16 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--actuals", type=Path, required=True, help="merchant_id, gmv; from `rows … --actuals`")
     parser.add_argument("--scored", type=Path, required=True, help="JSON lines of `souk score`")
     parser.set_defaults(run=lambda args: importlib.import_module("souk_training.gmv.metrics").report(args))
+
+
+def _add_reference(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder of models; gets merchant_gmv/1")
+    parser.add_argument("--features", choices=FORMS, default=FORMS[0], help="each for itself, or as two lists")
+    parser.add_argument("--seed", type=int, default=1)
+    version = "souk_training.reference.version"
+    parser.set_defaults(
+        run=lambda args: importlib.import_module(version).write_reference(args.out, args.features, args.seed)
+    )
 
 
 def _add_fixtures(parser: argparse.ArgumentParser) -> None:

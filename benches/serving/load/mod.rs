@@ -1,0 +1,118 @@
+//! The load generator: a process of its own, with one thread, so that its share of
+//! the processor is known and small.
+//!
+//! It sends bytes that were encoded beforehand and decodes every sixteenth answer.
+//! It does not know what it measures: echo and Souk get the same frames.
+
+mod closed;
+mod connection;
+mod leaving;
+mod open;
+mod pace;
+mod record;
+mod requests;
+mod stream;
+mod window;
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use self::{
+    connection::{Call, Connections},
+    record::Recorder,
+    requests::Requests,
+    window::Window,
+};
+
+pub(crate) use record::{Measured, Percentiles};
+
+/// What to send, and how.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Load {
+    /// The server.
+    pub(crate) target: SocketAddr,
+    /// Its process, whose time and memory are read.
+    pub(crate) server: u32,
+    /// The version's `golden.jsonl`: the rows that are sent.
+    pub(crate) golden: PathBuf,
+    /// Rows in a request.
+    pub(crate) rows: usize,
+    /// When requests are sent.
+    pub(crate) shape: Shape,
+    /// Sent as `grpc-timeout`; nothing here enforces it.
+    pub(crate) deadline: Option<Duration>,
+    /// Not measured.
+    pub(crate) warm_up: Duration,
+    /// Measured.
+    pub(crate) length: Duration,
+}
+
+/// When requests are sent.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Shape {
+    /// Each caller sends its next request when the last one was answered.
+    Closed { callers: usize },
+    /// By a constant schedule, whether or not anything is answered; latency counts
+    /// from the moment that the schedule names. What would be more than
+    /// `in_flight` is skipped, and counted.
+    Open { rate: f64, in_flight: usize },
+    /// One `StreamGmv`, with so many messages unanswered.
+    Stream { unanswered: usize },
+    /// So many clients that connect, send and vanish.
+    Leaving { times: usize },
+}
+
+/// What all callers share.
+struct Bench {
+    load: Load,
+    requests: Requests,
+    connections: Connections,
+    window: Window,
+    recorder: Mutex<Recorder>,
+}
+
+impl Bench {
+    /// Records one answer.
+    fn record(&self, call: &Call<'_>) {
+        self.with_recorder(|recorder| recorder.add(call, &self.window));
+    }
+
+    fn with_recorder<T>(&self, change: impl FnOnce(&mut Recorder) -> T) -> T {
+        // Counts that a panicked task left are still counts.
+        change(&mut self.recorder.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Sends the load and prints what came back as one line of JSON.
+pub(crate) fn run(spec: &str) -> anyhow::Result<()> {
+    let load: Load = serde_json::from_str(spec).context("the load")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let measured = runtime.block_on(measure(load))?;
+    println!("{}", serde_json::to_string(&measured)?);
+    Ok(())
+}
+
+async fn measure(load: Load) -> anyhow::Result<Measured> {
+    let requests = Requests::read(&load.golden, load.rows)?;
+    let connections = Connections::open(load.target, load.deadline).await?;
+    let window = Window::after(load.warm_up, load.length);
+    let recorder = Mutex::new(Recorder::new(&load)?);
+    let shape = load.shape;
+    let bench = Arc::new(Bench { load, requests, connections, window, recorder });
+    let watched = tokio::spawn(window::watch(bench.window, bench.load.server));
+    match shape {
+        Shape::Closed { callers } => closed::send(&bench, callers).await?,
+        Shape::Open { rate, in_flight } => open::send(&bench, rate, in_flight).await?,
+        Shape::Stream { unanswered } => stream::send(&bench, unanswered).await?,
+        Shape::Leaving { times } => leaving::send(&bench, times).await?,
+    }
+    let used = watched.await??;
+    Ok(bench.with_recorder(|recorder| recorder.measured(&bench.load, used)))
+}

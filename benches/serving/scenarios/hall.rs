@@ -1,0 +1,94 @@
+//! Where the contenders meet: the servers of one model in one repetition.
+
+use std::{path::PathBuf, time::Duration};
+
+use indicatif::ProgressBar;
+use tempfile::TempDir;
+
+use crate::{
+    children::{self, Contender},
+    load::{Load, Measured, Shape},
+    results::{Kind, Point, Results, Start, Who},
+    settings::{Model, Settings},
+};
+
+/// The servers of one model in one repetition.
+pub(super) struct Hall<'s> {
+    pub(super) settings: &'s Settings,
+    pub(super) model: Model,
+    pub(super) souk: Contender,
+    pub(super) progress: ProgressBar,
+    echo: Contender,
+    golden: PathBuf,
+    _logs: TempDir,
+}
+
+/// One load, but for where it goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ask {
+    pub(super) rows: usize,
+    pub(super) shape: Shape,
+    pub(super) deadline: Option<Duration>,
+    pub(super) length: Duration,
+}
+
+impl<'s> Hall<'s> {
+    /// Starts the servers.
+    pub(super) async fn open(
+        settings: &'s Settings,
+        model: Model,
+        golden: PathBuf,
+        progress: ProgressBar,
+    ) -> anyhow::Result<Self> {
+        let logs = tempfile::tempdir()?;
+        let (program, root) = (settings.souk.canonicalize()?, settings.root(model).canonicalize()?);
+        let souk = Contender::souk(&program, &root, &logs.path().join("souk.log")).await?;
+        let echo = Contender::echo(&logs.path().join("echo.log")).await?;
+        Ok(Self { settings, model, souk, progress, echo, golden, _logs: logs })
+    }
+
+    /// How Souk started.
+    pub(super) fn start(&self) -> anyhow::Result<Start> {
+        let usage = self.souk.usage()?;
+        let mib = |kib| kib as f64 / 1024.0;
+        let ready_after = self.souk.ready_after.as_secs_f64();
+        Ok(Start { ready_after, memory_mib: mib(usage.resident_kib), peak_mib: mib(usage.peak_kib) })
+    }
+
+    /// Measures one point of one contender.
+    pub(super) async fn measure(
+        &self,
+        kind: Kind,
+        who: Who,
+        ask: Ask,
+        results: &mut Results,
+    ) -> anyhow::Result<Measured> {
+        let point = Point { model: self.model, kind };
+        self.progress.set_message(format!("{point}, {who:?}"));
+        let measured = self.send(who, ask).await?;
+        let (rate, p99) = (measured.per_second(), measured.latency.p99);
+        let line = format!("{} {point}, {who:?}: {rate:.0}/s, p99 {p99:.0} µs", self.progress.prefix());
+        self.progress.suspend(|| eprintln!("{line}"));
+        results.add(point, who, measured.clone());
+        Ok(measured)
+    }
+
+    /// Sends one load and keeps no record of it.
+    pub(super) async fn send(&self, who: Who, ask: Ask) -> anyhow::Result<Measured> {
+        let contender = match who {
+            Who::Souk => &self.souk,
+            Who::Echo => &self.echo,
+        };
+        let load = Load {
+            target: contender.grpc,
+            server: contender.id(),
+            golden: self.golden.clone(),
+            rows: ask.rows,
+            shape: ask.shape,
+            deadline: ask.deadline,
+            warm_up: self.settings.warm_up(),
+            length: ask.length,
+        };
+        children::load(&load).await
+    }
+}

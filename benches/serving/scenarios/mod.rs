@@ -1,0 +1,97 @@
+//! What is asked of the servers, in which order.
+//!
+//! Within a repetition the contenders take turns point by point, so that whatever
+//! else happens on the machine happens to all of them.
+
+mod bulk;
+mod closed;
+mod hall;
+mod leaving;
+mod open;
+pub(crate) mod overload;
+
+use std::{
+    io::{IsTerminal as _, stderr},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use souk::model::VersionFolder;
+
+use self::hall::{Ask, Hall};
+use crate::{
+    children,
+    results::Results,
+    settings::{Model, Scenario, Settings},
+};
+
+/// Measures everything that is wanted.
+pub(crate) async fn run(settings: &Settings) -> anyhow::Result<Results> {
+    let progress = progress()?;
+    let mut results = Results::default();
+    for repetition in 1..=settings.repetitions() {
+        for &model in &settings.models {
+            progress.set_prefix(format!("{repetition}/{}", settings.repetitions()));
+            one_model(settings, model, &progress, &mut results).await.with_context(|| model.name())?;
+        }
+    }
+    progress.finish_and_clear();
+    Ok(results)
+}
+
+async fn one_model(
+    settings: &Settings,
+    model: Model,
+    progress: &ProgressBar,
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    let version = version(settings, model)?;
+    progress.set_message(format!("{}: the forward pass alone", model.name()));
+    let length = settings.length().min(Duration::from_secs(1));
+    results.raw.push((model, children::raw(&version.path, length).await?));
+    let hall = Hall::open(settings, model, version.path.join("golden.jsonl"), progress.clone()).await?;
+    results.starts.push((model, hall.start()?));
+    if settings.wants(Scenario::Closed) {
+        closed::run(&hall, results).await?;
+    }
+    if settings.wants(Scenario::Open) {
+        open::run(&hall, results).await?;
+    }
+    if settings.wants(Scenario::Bulk) {
+        bulk::run(&hall, results).await?;
+    }
+    if settings.wants(Scenario::Leaving) {
+        leaving::run(&hall, results).await?;
+    }
+    // Last: they leave caches full.
+    if settings.wants(Scenario::Flood) {
+        overload::flood(&hall, results).await?;
+    }
+    if settings.wants(Scenario::Overload) {
+        overload::run(&hall, results).await?;
+    }
+    Ok(())
+}
+
+/// The version that the server will answer with.
+fn version(settings: &Settings, model: Model) -> anyhow::Result<VersionFolder> {
+    let folder = settings.root(model).join("merchant_gmv");
+    ensure!(
+        folder.is_dir(),
+        "{} is missing (`make bench` makes the reference model; --models shipped does without)",
+        folder.display()
+    );
+    let versions = VersionFolder::of_model(&folder)?;
+    versions.into_iter().next().with_context(|| format!("{} holds no version", folder.display()))
+}
+
+/// A spinner for people, lines for logs.
+fn progress() -> anyhow::Result<ProgressBar> {
+    let progress = ProgressBar::new_spinner();
+    progress.set_style(ProgressStyle::with_template("{spinner} {elapsed} {prefix} {msg}")?);
+    if stderr().is_terminal() {
+        progress.enable_steady_tick(Duration::from_millis(500));
+    }
+    Ok(progress)
+}
