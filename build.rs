@@ -1,5 +1,5 @@
 //! Generates from the protos: messages and services, the descriptor set for
-//! reflection and JSON, and the mapping from typed fields to feature names.
+//! reflection and JSON, and the views through which the server reads features.
 //! Also gives the binary a run path to libtorch.
 
 #![allow(clippy::disallowed_methods, reason = "cargo tells build scripts everything through the environment")]
@@ -23,8 +23,10 @@ const PROTOS: [&str; 3] = ["souk/v1/feature.proto", "souk/v1/merchant_gmv.proto"
 /// The messages whose fields are features.
 const FEATURES: [&str; 2] = ["MerchantFeatures", "UserFeatures"];
 
-/// The requests whose entities the server decodes one by one.
-const FRAMED: [&str; 2] = ["PredictGmvRequest", "GetPortraitsRequest"];
+/// The requests whose entities the server reads one by one, and their replies,
+/// whose results it writes one by one.
+const FRAMED: [(&str, &str); 2] =
+    [("PredictGmvRequest", "PredictGmvResponse"), ("GetPortraitsRequest", "GetPortraitsResponse")];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -33,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let descriptors = protox::compile(PROTOS, ["proto"])?;
     fs::write(out.join("souk_descriptor.bin"), descriptors.encode_to_vec())?;
-    fs::write(out.join("features.rs"), feature_rows(&descriptors)?)?;
+    fs::write(out.join("views.rs"), views(&descriptors)?)?;
     tonic_prost_build::configure()
         // In one order, so that the same row gives the same message each time.
         .btree_map(".")
@@ -45,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The services once more, for the server alone: their requests leave the
-/// entities encoded (see `src/api/frames.rs`).
+/// entities encoded (see `src/api/frames.rs`), and so do their replies the results.
 fn framed_services(descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(out)?;
     let mut services = tonic_prost_build::configure()
@@ -53,8 +55,10 @@ fn framed_services(descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box
         .out_dir(out)
         .codec_path("crate::api::frames::FrameCodec")
         .extern_path(".souk.v1", "crate::api::proto::v1");
-    for request in FRAMED {
-        services = services.extern_path(format!(".souk.v1.{request}"), format!("crate::api::frames::{request}"));
+    for (request, reply) in FRAMED {
+        services = services
+            .extern_path(format!(".souk.v1.{request}"), format!("crate::api::frames::{request}"))
+            .extern_path(format!(".souk.v1.{reply}"), "crate::api::reply::Reply");
     }
     Ok(services.compile_fds(descriptors)?)
 }
@@ -75,96 +79,180 @@ fn run_path() {
     }
 }
 
-/// `impl Row` for every message of [`FEATURES`], and `impl Table` for the
-/// messages that they repeat.
-fn feature_rows(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+/// Views of every message of [`FEATURES`] and of the events that they repeat:
+/// structs that borrow from the message's bytes, `impl View`, which reads the
+/// bytes, and `impl Row`, which tells the features.
+fn views(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     let messages: Vec<&DescriptorProto> = descriptors.file.iter().flat_map(|file| &file.message_type).collect();
     let find = |name: &str| {
         messages.iter().copied().find(|message| message.name() == name).ok_or(format!("no message {name}"))
     };
     let mut code = String::new();
     for name in FEATURES {
-        write_row(&mut code, find(name)?, &find)?;
+        let message = find(name)?;
+        for event in message.field.iter().filter_map(events_of).filter(|event| *event != "ExtraEntry") {
+            write_events(&mut code, find(event)?)?;
+        }
+        let members =
+            message.field.iter().map(|field| Member::of_features(field, &find)).collect::<Result<Vec<_>, _>>()?;
+        write_view(&mut code, message.name(), &members)?;
+        write_row(&mut code, message.name(), &members)?;
     }
     Ok(code)
 }
 
-fn write_row<'a>(
-    code: &mut String,
-    message: &DescriptorProto,
-    find: &impl Fn(&str) -> Result<&'a DescriptorProto, String>,
-) -> Result<(), Box<dyn Error>> {
-    let (mut fields, mut values) = (Vec::new(), Vec::new());
-    for field in message.field.iter().filter(|field| field.name() != "extra") {
-        let name = field.name();
+/// A field of a view.
+struct Member {
+    name: String,
+    number: i32,
+    rust_type: String,
+    /// Takes in `value` from the wire.
+    read: String,
+    clear: String,
+    /// The features that it holds, with their kinds, and how each is told.
+    features: Vec<(String, &'static str, String)>,
+    /// Whether it keeps only so much.
+    bounded: bool,
+}
+
+impl Member {
+    fn new(field: &FieldDescriptorProto, rust_type: &str, read: &str, clear: &str) -> Self {
+        let (name, number) = (field.name().to_owned(), field.number());
+        let (read, clear) = (read.replace('@', &name), clear.replace('@', &name));
+        Self { name, number, rust_type: rust_type.to_owned(), read, clear, features: Vec::new(), bounded: false }
+    }
+
+    fn of_features<'a>(
+        field: &FieldDescriptorProto,
+        find: &impl Fn(&str) -> Result<&'a DescriptorProto, String>,
+    ) -> Result<Self, String> {
+        let emptied = "self.@.clear()";
         match events_of(field) {
+            Some("ExtraEntry") => {
+                Ok(Self { bounded: true, ..Self::new(field, "Extra<'a>", "self.@.add(value.bytes()?)", emptied) })
+            }
             Some(event) => {
-                let event = find(event)?;
-                write_table(code, event)?;
-                for (column, cell) in event.field.iter().enumerate() {
-                    let kind = kind(cell)?;
-                    fields.push((format!("{name}.{}", cell.name()), plural(kind)));
-                    values.push(format!("column(&self.{name}, {column})"));
+                let mut member = Self::new(field, &format!("{event}s<'a>"), "self.@.add(value.bytes()?)", emptied);
+                for cell in &find(event)?.field {
+                    let (kind, column) = (kind(cell)?, cell.name());
+                    let told = format!("{}(&self.{}.{column})", plural(kind).to_lowercase(), field.name());
+                    member.features.push((format!("{}.{column}", field.name()), plural(kind), told));
                 }
+                Ok(Self { bounded: true, ..member })
             }
-            None => {
-                let kind = kind(field)?;
-                let repeated = field.label() == Label::Repeated;
-                fields.push((name.to_owned(), if repeated { plural(kind) } else { kind }));
-                values.push(match (kind, repeated) {
-                    ("Number", true) => format!("numbers(&self.{name})"),
-                    ("Category", true) => format!("categories(&self.{name})"),
-                    ("Number", false) => format!("number(self.{name})"),
-                    ("Category", false) => format!("category(self.{name}.as_deref())"),
-                    _ => format!("time(self.{name}.as_ref())"),
-                });
-            }
+            None => Self::of_feature(field),
         }
     }
-    let type_name = message.name();
-    writeln!(code, "impl Row for {type_name} {{")?;
-    writeln!(code, "    fn fields() -> &'static [Field] {{\n        &[")?;
-    for (name, kind) in &fields {
-        writeln!(code, "            Field {{ name: {name:?}, kind: FieldKind::{kind} }},")?;
+
+    fn of_feature(field: &FieldDescriptorProto) -> Result<Self, String> {
+        let (kind, repeated) = (kind(field)?, field.label() == Label::Repeated);
+        let mut member = match (kind, repeated) {
+            ("Number", true) => Self::new(field, "Vec<f64>", "value.numbers(&mut self.@)", "self.@.clear()"),
+            ("Number", false) => {
+                Self::new(field, "Option<f64>", "value.number().map(|found| self.@ = Some(found))", "self.@ = None")
+            }
+            ("Category", false) => {
+                Self::new(field, "&'a str", "value.text().map(|found| self.@ = found)", "self.@ = \"\"")
+            }
+            _ => return Err(format!("field {}: no view of a {kind}, repeated or not", field.name())),
+        };
+        let kind = if repeated { plural(kind) } else { kind };
+        let borrowed = if repeated { "&" } else { "" };
+        let told = format!("{}({borrowed}self.{})", kind.to_lowercase(), field.name());
+        member.features.push((field.name().to_owned(), kind, told));
+        Ok(member)
     }
-    writeln!(code, "        ]\n    }}")?;
-    write_match(code, "value(&self, field: usize)", "field", &values)?;
-    writeln!(code, "    fn extra(&self, name: &str) -> Value<'_> {{ extra(&self.extra, name) }}")?;
+
+    /// A field of an event.
+    fn of_event(field: &FieldDescriptorProto) -> Result<Self, String> {
+        Ok(match kind(field)? {
+            "Number" => Self::new(field, "f64", "value.number().map(|found| self.@ = found)", "self.@ = 0.0"),
+            "Category" => Self::new(field, "&'a str", "value.text().map(|found| self.@ = found)", "self.@ = \"\""),
+            _ => Self::new(
+                field,
+                "Option<Moment>",
+                "self.@.get_or_insert_default().merge(value.bytes()?)",
+                "self.@ = None",
+            ),
+        })
+    }
+}
+
+fn write_view(code: &mut String, name: &str, members: &[Member]) -> Result<(), Box<dyn Error>> {
+    writeln!(code, "/// `souk.v1.{name}`.\n#[derive(Debug, Clone, Default)]\npub(super) struct {name}<'a> {{")?;
+    for Member { name, rust_type, .. } in members {
+        writeln!(code, "    {name}: {rust_type},")?;
+    }
+    writeln!(code, "}}\n\nimpl<'a> View<'a> for {name}<'a> {{")?;
     writeln!(
         code,
-        "    fn extra_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {{ extra_names(&self.extra) }}\n}}"
+        "    fn field(&mut self, number: u32, value: Wire<'a>) -> Result<(), Malformed> {{\n        match number {{"
     )?;
+    for Member { number, read, .. } in members {
+        writeln!(code, "            {number} => {read},")?;
+    }
+    writeln!(code, "            _ => Ok(()),\n        }}\n    }}\n\n    fn clear(&mut self) {{")?;
+    for Member { clear, .. } in members {
+        writeln!(code, "        {clear};")?;
+    }
+    writeln!(code, "    }}\n}}\n")?;
     Ok(())
 }
 
-fn write_table(code: &mut String, event: &DescriptorProto) -> Result<(), Box<dyn Error>> {
-    let mut cells = Vec::new();
-    for field in &event.field {
-        let name = field.name();
-        cells.push(match kind(field)? {
-            "Number" => format!("Value::Number(row.{name})"),
-            "Category" => format!("category(Some(&row.{name}))"),
-            _ => format!("time(row.{name}.as_ref())"),
-        });
+fn write_row(code: &mut String, name: &str, members: &[Member]) -> Result<(), Box<dyn Error>> {
+    writeln!(code, "impl Row for {name}<'_> {{\n    fn fields() -> &'static [Field] {{\n        &[")?;
+    for (name, kind, _) in members.iter().flat_map(|member| &member.features) {
+        writeln!(code, "            Field {{ name: {name:?}, kind: FieldKind::{kind} }},")?;
     }
-    writeln!(code, "impl Table for Vec<{}> {{", event.name())?;
-    writeln!(code, "    fn len(&self) -> usize {{ Vec::len(self) }}")?;
-    writeln!(code, "    fn cell(&self, row: usize, column: usize) -> Value<'_> {{")?;
-    writeln!(code, "        let Some(row) = self.get(row) else {{ return Value::Absent }};")?;
-    writeln!(code, "        match column {{")?;
-    for (index, cell) in cells.iter().enumerate() {
-        writeln!(code, "            {index} => {cell},")?;
+    writeln!(
+        code,
+        "        ]\n    }}\n\n    fn values<'r>(&'r self, into: &mut Vec<Value<'r>>) {{\n        into.extend(["
+    )?;
+    for (_, _, told) in members.iter().flat_map(|member| &member.features) {
+        writeln!(code, "            {told},")?;
     }
-    writeln!(code, "            _ => Value::Absent,\n        }}\n    }}\n}}")?;
+    writeln!(code, "        ]);\n    }}\n")?;
+    writeln!(code, "    fn extra(&self, index: usize) -> Option<(&str, Value<'_>)> {{ self.extra.get(index) }}\n")?;
+    writeln!(code, "    fn excess(&self) -> Vec<Excess> {{\n        let mut excess = Vec::new();")?;
+    for Member { name, .. } in members.iter().filter(|member| member.bounded) {
+        writeln!(code, "        self.{name}.excess({name:?}, &mut excess);")?;
+    }
+    writeln!(code, "        excess\n    }}\n}}\n")?;
     Ok(())
 }
 
-fn write_match(code: &mut String, signature: &str, on: &str, arms: &[String]) -> Result<(), Box<dyn Error>> {
-    writeln!(code, "    fn {signature} -> Value<'_> {{\n        match {on} {{")?;
-    for (index, arm) in arms.iter().enumerate() {
-        writeln!(code, "            {index} => {arm},")?;
+/// The view of an event, and that of all events of a row, column by column.
+fn write_events(code: &mut String, event: &DescriptorProto) -> Result<(), Box<dyn Error>> {
+    let members = event.field.iter().map(Member::of_event).collect::<Result<Vec<_>, _>>()?;
+    let name = event.name();
+    write_view(code, name, &members)?;
+    writeln!(
+        code,
+        "/// All `souk.v1.{name}` of a row.\n#[derive(Debug, Clone, Default)]\npub(super) struct {name}s<'a> {{"
+    )?;
+    writeln!(code, "    sent: usize,")?;
+    for Member { name, rust_type, .. } in &members {
+        let element = if rust_type.starts_with('&') { rust_type } else { "f64" };
+        writeln!(code, "    {name}: Vec<{element}>,")?;
     }
-    writeln!(code, "            _ => Value::Absent,\n        }}\n    }}")?;
+    writeln!(code, "}}\n\nimpl<'a> {name}s<'a> {{")?;
+    writeln!(code, "    fn add(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {{")?;
+    writeln!(
+        code,
+        "        let mut event = {name}::default();\n        event.merge(bytes)?;\n        self.sent += 1;"
+    )?;
+    writeln!(code, "        if self.sent > MOST_ELEMENTS {{\n            return Ok(());\n        }}")?;
+    for Member { name, rust_type, .. } in &members {
+        let element =
+            if rust_type.starts_with("Option") { format!("seconds(event.{name})") } else { format!("event.{name}") };
+        writeln!(code, "        self.{name}.push({element});")?;
+    }
+    writeln!(code, "        Ok(())\n    }}\n\n    fn clear(&mut self) {{\n        self.sent = 0;")?;
+    for Member { name, .. } in &members {
+        writeln!(code, "        self.{name}.clear();")?;
+    }
+    writeln!(code, "    }}\n\n    fn excess(&self, field: &'static str, into: &mut Vec<Excess>) {{")?;
+    writeln!(code, "        into.extend(too_many(field, \"elements\", self.sent, MOST_ELEMENTS));\n    }}\n}}\n")?;
     Ok(())
 }
 

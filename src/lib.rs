@@ -29,8 +29,8 @@
 //! # The way of a request
 //!
 //! Socket → [`api`] counts the rows and resolves the version, once → each row is
-//! decoded and encoded against *that* version's manifest, in turns that leave the
-//! thread to others; bad rows get an error of their own
+//! read where it lies and encoded against *that* version's manifest, in turns that
+//! leave the thread to others; bad rows get an error of their own
 //! → [`stack`]: deadline, admission, batch → [`rows::Forward`] on a runner's
 //! thread → outputs cut back to their callers → the version's [`heads::Head`] →
 //! reply, in the request's order.

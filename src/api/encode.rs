@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::civil::Date;
-use prost::Message;
 
 use super::{
-    bounded::{Bounded, excess},
-    proto::v1::{FieldViolation, Merchant, MerchantFeatures, RowError, User, UserFeatures},
-    turns::Turns,
+    proto::v1::{FieldViolation, Merchant, RowError, User},
+    turns::Turn,
+    views::{EntityView, MerchantFeatures, UserFeatures},
+    wire::View,
 };
 use crate::{
     error::{ScoreError, shown},
-    features::{Encoder, FaultCode, RowFault, Violation, row::Row},
+    features::{Defaulted, Encoder, FaultCode, RowFault, Scratch, Violation, row::Row},
     model::Version,
     rows::Rows,
 };
@@ -23,71 +23,35 @@ use crate::{
 const MAX_ID_BYTES: usize = 256;
 
 /// What merchants and users have in common.
-pub(super) trait Entity: Message + Default + Bounded {
-    /// The typed features.
-    type Features: Row + Default;
+pub(super) trait Entity: 'static {
+    /// The typed features, and those in `extra`.
+    type Features<'a>: View<'a> + Row;
     /// The field of the request that holds the entities, for paths.
     const PLURAL: &'static str;
     /// The field that holds the id.
     const ID: &'static str;
-
-    fn id(&self) -> &str;
-    /// The id, to be echoed.
-    fn into_id(self) -> String;
-    fn as_of(&self) -> &str;
-    fn features(&self) -> Option<&Self::Features>;
 }
 
 impl Entity for Merchant {
-    type Features = MerchantFeatures;
+    type Features<'a> = MerchantFeatures<'a>;
     const PLURAL: &'static str = "merchants";
     const ID: &'static str = "merchant_id";
-
-    fn id(&self) -> &str {
-        &self.merchant_id
-    }
-
-    fn into_id(self) -> String {
-        self.merchant_id
-    }
-
-    fn as_of(&self) -> &str {
-        &self.as_of
-    }
-
-    fn features(&self) -> Option<&MerchantFeatures> {
-        self.features.as_ref()
-    }
 }
 
 impl Entity for User {
-    type Features = UserFeatures;
+    type Features<'a> = UserFeatures<'a>;
     const PLURAL: &'static str = "users";
     const ID: &'static str = "user_id";
-
-    fn id(&self) -> &str {
-        &self.user_id
-    }
-
-    fn into_id(self) -> String {
-        self.user_id
-    }
-
-    fn as_of(&self) -> &str {
-        &self.as_of
-    }
-
-    fn features(&self) -> Option<&UserFeatures> {
-        self.features.as_ref()
-    }
 }
 
 /// A row that was encoded.
 pub(super) struct Encoded {
     /// Its place among the encoded rows.
     pub(super) row: usize,
-    /// What the request left out.
-    pub(super) defaulted: Vec<String>,
+    /// Whether the request left the day out, so that it is today.
+    pub(super) today: bool,
+    /// The features that the request left out.
+    pub(super) defaulted: Defaulted,
 }
 
 /// What became of one entity of a request.
@@ -97,9 +61,9 @@ pub(super) struct Outcome {
     pub(super) encoded: Result<Encoded, RowError>,
 }
 
-/// Decodes and encodes all entities of a request, one after the other and in
-/// turns; there is one outcome for each. It owns what it needs, so that it can
-/// wait until there is a place for its rows.
+/// Reads and encodes all entities of a request, in turns; there is one outcome
+/// for each. It owns what it needs, so that it can wait until there is a place
+/// for its rows.
 ///
 /// # Errors
 ///
@@ -109,72 +73,100 @@ pub(super) async fn encode<E: Entity>(
     version: Arc<Version>,
     today: Date,
 ) -> Result<(Rows, Vec<Outcome>), ScoreError> {
-    let encoder = &version.encoder;
-    let mut rows = encoder.empty_rows(frames.len());
-    let mut outcomes = Vec::with_capacity(frames.len());
-    let mut turns = Turns::begin();
-    for (index, frame) in frames.into_iter().enumerate() {
-        turns.pass().await;
-        let entity = decode::<E>(frame, index)?;
-        let path = |field: &str| format!("{}[{index}].{field}", E::PLURAL);
-        let encoded = encode_one(&entity, encoder, today, &mut rows).map_err(|fault| row_error(fault, path));
-        outcomes.push(Outcome { id: entity.into_id(), encoded });
+    let rows = version.encoder.empty_rows(frames.len());
+    let mut encoding = Encoding { version, today, rows, outcomes: Vec::with_capacity(frames.len()) };
+    while encoding.turn::<E>(&frames)? {
+        tokio::task::yield_now().await;
     }
-    Ok((rows, outcomes))
+    Ok((encoding.rows, encoding.outcomes))
 }
 
-/// The entity in a frame.
-fn decode<E: Entity>(frame: Bytes, index: usize) -> Result<E, ScoreError> {
-    let place = format_args!("{}[{index}]", E::PLURAL);
-    if let Some(repeated) = excess::<E>(&frame) {
-        let description = format!("there are more than {}", repeated.most);
-        return Err(ScoreError::BadField { field: format!("{place}.{}", repeated.name), description });
+/// The rows of a request, as far as they are encoded.
+struct Encoding {
+    version: Arc<Version>,
+    today: Date,
+    rows: Rows,
+    outcomes: Vec<Outcome>,
+}
+
+impl Encoding {
+    /// Encodes the next entities; whether there are more. What one row needs the
+    /// next one uses again, and nothing of it is kept over to the next turn.
+    fn turn<E: Entity>(&mut self, frames: &[Bytes]) -> Result<bool, ScoreError> {
+        let (turn, encoder) = (Turn::begin(), &self.version.encoder);
+        let (mut entity, mut scratch) = (EntityView::<E::Features<'_>>::default(), Scratch::default());
+        for (index, frame) in frames.iter().enumerate().skip(self.outcomes.len()) {
+            entity.clear();
+            entity.merge(frame).map_err(|malformed| ScoreError::BadField {
+                field: format!("{}[{index}]", E::PLURAL),
+                description: malformed.to_string(),
+            })?;
+            let path = |field: &str| format!("{}[{index}].{field}", E::PLURAL);
+            let encoded = encode_one::<E>(&entity, encoder, self.today, &mut scratch, &mut self.rows);
+            let encoded = encoded.map_err(|fault| row_error(fault, path));
+            self.outcomes.push(Outcome { id: entity.id.to_owned(), encoded });
+            if turn.is_over() {
+                break;
+            }
+        }
+        Ok(self.outcomes.len() < frames.len())
     }
-    E::decode(frame).map_err(|error| ScoreError::BadField { field: place.to_string(), description: error.to_string() })
 }
 
 /// Encodes one entity and appends it.
 pub(super) fn encode_one<E: Entity>(
-    entity: &E,
+    entity: &EntityView<'_, E::Features<'_>>,
     encoder: &Encoder,
     today: Date,
+    scratch: &mut Scratch,
     rows: &mut Rows,
 ) -> Result<Encoded, RowFault> {
-    let (as_of, mut violations) = match as_of(entity.as_of(), today) {
-        Ok(as_of) => (as_of, Vec::new()),
-        Err(violation) => (today, vec![violation]),
-    };
-    if entity.id().len() > MAX_ID_BYTES {
-        let description = format!("has {} bytes, wanted at most {MAX_ID_BYTES}", entity.id().len());
-        violations.push(Violation { field: E::ID.to_owned(), description });
-    }
     let row = rows.len();
-    let absent = E::Features::default();
-    let features: &dyn Row = entity.features().unwrap_or(&absent);
-    let encoded = encoder.encode(features, as_of, rows);
+    let (as_of, violations) = around::<E>(entity, today);
+    let encoded = encoder.encode(&entity.features, as_of, scratch, rows);
     if violations.is_empty() {
-        let mut defaulted = Vec::new();
-        if entity.as_of().is_empty() {
-            defaulted.push("as_of".to_owned());
-        }
-        defaulted.extend(encoder.names(&encoded?).map(str::to_owned));
-        return Ok(Encoded { row, defaulted });
+        return Ok(Encoded { row, today: entity.as_of.is_empty(), defaulted: encoded? });
     }
     // The row went in although the entity around it is wrong.
     rows.truncate(row);
-    violations.extend(encoded.err().into_iter().flat_map(|fault| fault.violations));
-    Err(RowFault { code: FaultCode::InvalidArgument, violations })
+    let others = encoded.err().into_iter().flat_map(|fault| fault.violations);
+    Err(RowFault { code: FaultCode::InvalidArgument, violations: violations.into_iter().chain(others).collect() })
+}
+
+/// The day of an entity, and what is wrong around its features.
+fn around<E: Entity>(entity: &EntityView<'_, E::Features<'_>>, today: Date) -> (Date, Vec<Violation>) {
+    let mut violations = Vec::new();
+    let as_of = as_of(entity.as_of, today).unwrap_or_else(|violation| {
+        violations.push(violation);
+        today
+    });
+    if entity.id.len() > MAX_ID_BYTES {
+        let description = format!("has {} bytes, wanted at most {MAX_ID_BYTES}", entity.id.len());
+        violations.push(Violation { field: E::ID.to_owned(), description });
+    }
+    (as_of, violations)
 }
 
 fn as_of(text: &str, today: Date) -> Result<Date, Violation> {
     if text.is_empty() {
         return Ok(today);
     }
-    let date = text.parse().ok().filter(|_| text.len() == "YYYY-MM-DD".len());
-    date.ok_or_else(|| Violation {
+    date(text.as_bytes()).ok_or_else(|| Violation {
         field: "as_of".into(),
         description: format!("is \"{}\", wanted a date as YYYY-MM-DD", shown(text)),
     })
+}
+
+/// The date in `YYYY-MM-DD`. jiff reads many other forms too, and takes longer.
+fn date(text: &[u8]) -> Option<Date> {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else { return None };
+    let number = |digits: &[u8]| {
+        digits
+            .iter()
+            .try_fold(0_i16, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i16::from(digit - b'0')))
+    };
+    let (month, day) = (i8::try_from(number(&[m1, m2])?).ok()?, i8::try_from(number(&[d1, d2])?).ok()?);
+    Date::new(number(&[y1, y2, y3, y4])?, month, day).ok()
 }
 
 fn row_error(fault: RowFault, path: impl Fn(&str) -> String) -> RowError {
@@ -200,8 +192,10 @@ fn row_error(fault: RowFault, path: impl Fn(&str) -> String) -> RowError {
 mod tests {
     use jiff::civil::date;
 
+    use prost::Message as _;
+
     use super::*;
-    use crate::fixture;
+    use crate::{api::proto::v1, fixture};
 
     fn encoded(frames: Vec<Vec<u8>>) -> Result<(Rows, Vec<Outcome>), ScoreError> {
         let frames = frames.into_iter().map(Bytes::from).collect();
@@ -210,7 +204,7 @@ mod tests {
     }
 
     fn merchant(id: &str, daily_gmv: &[f64]) -> Vec<u8> {
-        let features = MerchantFeatures { daily_gmv: daily_gmv.to_vec(), ..MerchantFeatures::default() };
+        let features = v1::MerchantFeatures { daily_gmv: daily_gmv.to_vec(), ..Default::default() };
         Merchant { merchant_id: id.into(), features: Some(features), as_of: String::new() }.encode_to_vec()
     }
 
@@ -226,12 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn a_date_is_read_as_jiff_reads_it() {
+        use proptest::prelude::*;
+
+        proptest!(|(text in "[0-9]{4}-[01][0-9]-[0-3][0-9]|[0-9+-]{10}|[0-9TZ:-]{8,11}")| {
+            let wanted = text.parse().ok().filter(|_| text.len() == "YYYY-MM-DD".len());
+            prop_assert_eq!(super::date(text.as_bytes()), wanted, "{}", text);
+        });
+    }
+
+    #[test]
     fn an_entity_that_is_none_is_named() {
         let Err(ScoreError::BadField { field, description }) = encoded(vec![merchant("a", &[1.0]), vec![0x0a, 0x05]])
         else {
             unreachable!("it was taken")
         };
         assert_eq!(field, "merchants[1]");
-        assert!(description.contains("buffer underflow"), "{description}");
+        assert!(description.contains("cut short"), "{description}");
     }
 }

@@ -15,7 +15,10 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::bounded::count;
+use super::{
+    reply::{Reply, ReplyEncoder},
+    wire,
+};
 use crate::error::ScoreError;
 
 /// Most entities of one message that are looked at, whatever the settings allow:
@@ -73,32 +76,28 @@ pub use generated::{
     merchant_gmv_service_server::MerchantGmvServiceServer, user_portrait_service_server::UserPortraitServiceServer,
 };
 
-/// prost's codec, which counts frames before it makes any.
-pub(super) struct FrameCodec<T, U>(PhantomData<(T, U)>);
+/// Decodes requests once their frames were counted, and encodes replies.
+pub(super) struct FrameCodec<U>(PhantomData<U>);
 
-/// Decodes what was counted.
+/// prost's decoder behind the count.
 pub(super) struct FrameDecoder<U: Message + Default + Send + 'static> {
     inner: <ProstCodec<U, U> as Codec>::Decoder,
 }
 
-impl<T, U> Default for FrameCodec<T, U> {
+impl<U> Default for FrameCodec<U> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<T, U> Codec for FrameCodec<T, U>
-where
-    T: Message + Send + 'static,
-    U: Message + Default + Framed + Send + 'static,
-{
-    type Encode = T;
+impl<U: Message + Default + Framed + Send + 'static> Codec for FrameCodec<U> {
+    type Encode = Reply;
     type Decode = U;
-    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
+    type Encoder = ReplyEncoder;
     type Decoder = FrameDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::default().encoder()
+        ReplyEncoder
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -118,10 +117,20 @@ impl<U: Message + Default + Framed + Send + 'static> Decoder for FrameDecoder<U>
 }
 
 fn check(message: &[u8], field: &str) -> Result<(), ScoreError> {
-    count(message, &[1], &mut { MOST_ROWS }).ok_or_else(|| ScoreError::BadField {
-        field: field.to_owned(),
-        description: format!("there are more than {MOST_ROWS} in one message"),
-    })
+    if frames(message) <= MOST_ROWS {
+        return Ok(());
+    }
+    let description = format!("there are more than {MOST_ROWS} in one message");
+    Err(ScoreError::BadField { field: field.to_owned(), description })
+}
+
+/// How many frames there are. What is malformed is left to the decoder to refuse.
+fn frames(mut message: &[u8]) -> usize {
+    let mut count = 0;
+    while let Ok((number, _)) = wire::next(&mut message) {
+        count += usize::from(number == 1);
+    }
+    count
 }
 
 #[cfg(test)]

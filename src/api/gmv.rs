@@ -6,16 +6,18 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
     frames::{MerchantGmvService, PredictGmvRequest},
-    proto::v1::{GmvForecast, GmvQuantile, GmvResult, Merchant, PredictGmvResponse, gmv_result::Outcome},
-    scoring::{Answer, Call, Scoring, wrong_head},
+    proto::v1::{GmvForecast, GmvQuantile, GmvResult, Merchant, RowError, gmv_result::Outcome},
+    reply::Reply,
+    scoring::{Call, Scoring, Wording, wrong_head},
     sending::sending,
     stream::{Replies, in_order},
 };
 use crate::{
     error::ScoreError,
-    heads::{Forecast, GmvHead, Head},
+    heads::{Forecast, GmvHead, Head, HeadError},
     manifest::Task,
-    stack::{Lane, Scored},
+    rows::Rows,
+    stack::Lane,
 };
 
 /// Most quantiles in one request: a distribution needs no more to be drawn.
@@ -33,28 +35,23 @@ impl GmvEndpoint {
         Self { scoring }
     }
 
-    async fn predict(&self, request: PredictGmvRequest, call: Call) -> Result<PredictGmvResponse, ScoreError> {
+    async fn predict(&self, request: PredictGmvRequest, call: Call) -> Result<Reply, ScoreError> {
         let quantiles = ascending(request.quantiles)?;
         let PredictGmvRequest { merchants, version, .. } = request;
-        let mut answered = self.scoring.answer::<Merchant>(Task::MerchantGmv, merchants, &version, call).await?;
+        let answered = self.scoring.answer::<Merchant>(Task::MerchantGmv, merchants, &version, call).await?;
 
         let version = Arc::clone(&answered.by.version);
         let Head::Gmv(head) = &version.head else { return Err(wrong_head(&version)) };
         let quantiles = if quantiles.is_empty() { head.quantiles() } else { &quantiles };
-        let made = |scored: &Scored, row| head.forecast(&scored.outputs, row, quantiles);
-        Ok(PredictGmvResponse {
-            results: answered.results(made, |answer| result(head, answer)).await,
-            served_by: Some(answered.served_by()),
-            timing: Some(answered.timing()),
-        })
+        Ok(answered.reply(Forecasts::new(head, quantiles)).await)
     }
 }
 
 #[async_trait]
 impl MerchantGmvService for GmvEndpoint {
-    type StreamGmvStream = Replies<PredictGmvResponse>;
+    type StreamGmvStream = Replies<Reply>;
 
-    async fn predict_gmv(&self, request: Request<PredictGmvRequest>) -> Result<Response<PredictGmvResponse>, Status> {
+    async fn predict_gmv(&self, request: Request<PredictGmvRequest>) -> Result<Response<Reply>, Status> {
         let accepted = self.scoring.drain.accept()?;
         let call = Call::new(request.extensions(), Lane::Interactive);
         Ok(sending(self.predict(request.into_inner(), call).await?, accepted))
@@ -74,22 +71,44 @@ impl MerchantGmvService for GmvEndpoint {
     }
 }
 
-fn result(head: &GmvHead, Answer { id, made, defaulted }: Answer<Forecast>) -> GmvResult {
-    let outcome = match made {
-        Ok(made) => Outcome::Forecast(forecast(head, made)),
-        Err(error) => Outcome::Error(error),
-    };
-    GmvResult { merchant_id: id, outcome: Some(outcome), defaulted_features: defaulted }
+/// Forecasts, each in the words of the one before.
+pub(super) struct Forecasts<'h> {
+    head: &'h GmvHead,
+    quantiles: &'h [f64],
+    made: Forecast,
+    result: GmvResult,
 }
 
-fn forecast(head: &GmvHead, made: Forecast) -> GmvForecast {
-    let quantile = |(probability, gmv)| GmvQuantile { probability, gmv };
-    GmvForecast {
-        expected_gmv: made.expected_gmv,
-        active_probability: made.active_probability,
-        quantiles: made.quantiles.into_iter().map(quantile).collect(),
-        currency: head.currency().to_owned(),
-        horizon_days: head.horizon_days(),
+impl<'h> Forecasts<'h> {
+    pub(super) fn new(head: &'h GmvHead, quantiles: &'h [f64]) -> Self {
+        let forecast = GmvForecast {
+            currency: head.currency().to_owned(),
+            horizon_days: head.horizon_days(),
+            ..GmvForecast::default()
+        };
+        let result = GmvResult { outcome: Some(Outcome::Forecast(forecast)), ..GmvResult::default() };
+        Self { head, quantiles, made: Forecast::default(), result }
+    }
+}
+
+impl Wording for Forecasts<'_> {
+    type Result = GmvResult;
+
+    fn answer(&mut self, outputs: &Rows, row: usize) -> Result<&GmvResult, HeadError> {
+        let made = &mut self.made;
+        self.head.forecast(outputs, row, self.quantiles, made)?;
+        if let Some(Outcome::Forecast(forecast)) = &mut self.result.outcome {
+            forecast.expected_gmv = made.expected_gmv;
+            forecast.active_probability = made.active_probability;
+            forecast.quantiles.clear();
+            let quantile = |(probability, gmv)| GmvQuantile { probability, gmv };
+            forecast.quantiles.extend(made.quantiles.iter().copied().map(quantile));
+        }
+        Ok(&self.result)
+    }
+
+    fn refusal(&self, error: RowError) -> GmvResult {
+        GmvResult { outcome: Some(Outcome::Error(error)), ..GmvResult::default() }
     }
 }
 

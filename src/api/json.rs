@@ -1,7 +1,6 @@
 //! protobuf's own JSON form, by the descriptor: golden rows, and the rows and
 //! results of `souk score`. Names are those of the protos (snake_case).
 
-use jiff::civil::Date;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use thiserror::Error;
@@ -10,13 +9,15 @@ use super::{
     encode::{Entity, encode_one},
     proto::{
         DESCRIPTORS,
-        v1::{Merchant, MerchantFeatures, User, UserFeatures},
+        v1::{Merchant, User},
     },
     scoring::today_utc,
+    views::{EntityView, MerchantFeatures, UserFeatures},
+    wire::View as _,
 };
 use crate::{
     features::{
-        Encoder,
+        Encoder, Scratch,
         row::{Field, Row as _},
     },
     manifest::Task,
@@ -61,10 +62,7 @@ impl JsonForms {
     ///
     /// [`JsonError::Json`] with line and column, also for unknown fields.
     pub fn read<M: Message + Default>(&self, name: &str, json: &str) -> Result<M, JsonError> {
-        let mut reader = serde_json::Deserializer::from_str(json);
-        let message = DynamicMessage::deserialize(self.message(name)?, &mut reader)?;
-        reader.end()?;
-        Ok(message.transcode_to()?)
+        Ok(self.dynamic(name, json)?.transcode_to()?)
     }
 
     /// `message` as one line of JSON, with the fields that hold their default.
@@ -81,24 +79,28 @@ impl JsonForms {
         Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
+    fn dynamic(&self, name: &str, json: &str) -> Result<DynamicMessage, JsonError> {
+        let mut reader = serde_json::Deserializer::from_str(json);
+        let message = DynamicMessage::deserialize(self.message(name)?, &mut reader)?;
+        reader.end()?;
+        Ok(message)
+    }
+
     fn message(&self, name: &str) -> Result<MessageDescriptor, JsonError> {
         let name = format!("souk.v1.{name}");
         self.pool.get_message_by_name(&name).ok_or(JsonError::NoMessage(name))
     }
 
-    fn encode_as<E: Entity + Message + Default>(
-        &self,
-        name: &str,
-        json: &str,
-        encoder: &Encoder,
-        into: &mut Rows,
-    ) -> Result<(), String> {
-        let entity: E = self.read(name, json).map_err(|error| format!("row: {error}"))?;
-        if entity.as_of().is_empty() {
+    fn encode_as<E: Entity>(&self, name: &str, json: &str, encoder: &Encoder, into: &mut Rows) -> Result<(), String> {
+        // By way of the wire, so that golden rows prove the reading of frames too.
+        let frame = self.dynamic(name, json).map_err(|error| format!("row: {error}"))?.encode_to_vec();
+        let mut entity = EntityView::<E::Features<'_>>::default();
+        entity.merge(&frame).map_err(|error| format!("row: {error}"))?;
+        if entity.as_of.is_empty() {
             return Err("row: as_of is missing, so that the row would be encoded by today's date".into());
         }
-        let today: Date = today_utc();
-        encode_one(&entity, encoder, today, into).map(drop).map_err(|fault| format!("row: {fault}"))
+        let encoded = encode_one::<E>(&entity, encoder, today_utc(), &mut Scratch::default(), into);
+        encoded.map(drop).map_err(|fault| format!("row: {fault}"))
     }
 }
 

@@ -1,13 +1,13 @@
 //! The wire: what the domain services accept and answer.
 //!
-//! A request resolves its version once, its rows are decoded one by one and
-//! encoded against that version's manifest, the stack scores them, and the
-//! version's head makes answers of the outputs. Rows that can't be encoded get an error of their own.
+//! A request resolves its version once, its rows are read one by one where they
+//! lie and encoded against that version's manifest, the stack scores them, and
+//! the version's head makes answers of the outputs. Rows that can't be encoded get
+//! an error of their own.
 //!
 //! Architecture invariant: only this module, the server and the command line's
 //! client know protobuf; only `status` chooses codes.
 
-mod bounded;
 mod deadline;
 mod drain;
 mod encode;
@@ -17,11 +17,14 @@ mod json;
 mod oversize;
 mod portraits;
 pub mod proto;
+mod reply;
 mod scoring;
 mod sending;
 mod status;
 mod stream;
 mod turns;
+mod views;
+mod wire;
 
 pub use deadline::GrpcTimeoutLayer;
 pub use drain::Drain;

@@ -6,16 +6,18 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
     frames::{GetPortraitsRequest, UserPortraitService},
-    proto::v1::{GetPortraitsResponse, PortraitResult, Tag, TagGroup, User, UserPortrait, portrait_result::Outcome},
-    scoring::{Answer, Call, Scoring, wrong_head},
+    proto::v1::{PortraitResult, RowError, Tag, TagGroup, User, UserPortrait, portrait_result::Outcome},
+    reply::Reply,
+    scoring::{Call, Scoring, Wording, wrong_head},
     sending::sending,
     stream::{Replies, in_order},
 };
 use crate::{
     error::ScoreError,
-    heads::{Head, Portrait},
+    heads::{Head, HeadError, Portrait, PortraitHead},
     manifest::Task,
-    stack::{Lane, Scored},
+    rows::Rows,
+    stack::Lane,
 };
 
 /// Answers who users are.
@@ -30,29 +32,21 @@ impl PortraitEndpoint {
         Self { scoring }
     }
 
-    async fn portray(&self, request: GetPortraitsRequest, call: Call) -> Result<GetPortraitsResponse, ScoreError> {
+    async fn portray(&self, request: GetPortraitsRequest, call: Call) -> Result<Reply, ScoreError> {
         let GetPortraitsRequest { users, version } = request;
-        let mut answered = self.scoring.answer::<User>(Task::UserPortrait, users, &version, call).await?;
+        let answered = self.scoring.answer::<User>(Task::UserPortrait, users, &version, call).await?;
 
         let version = Arc::clone(&answered.by.version);
         let Head::Portrait(head) = &version.head else { return Err(wrong_head(&version)) };
-        let made = |scored: &Scored, row| head.portrait(&scored.outputs, row);
-        Ok(GetPortraitsResponse {
-            results: answered.results(made, result).await,
-            served_by: Some(answered.served_by()),
-            timing: Some(answered.timing()),
-        })
+        Ok(answered.reply(Portraits::new(head)).await)
     }
 }
 
 #[async_trait]
 impl UserPortraitService for PortraitEndpoint {
-    type StreamPortraitsStream = Replies<GetPortraitsResponse>;
+    type StreamPortraitsStream = Replies<Reply>;
 
-    async fn get_portraits(
-        &self,
-        request: Request<GetPortraitsRequest>,
-    ) -> Result<Response<GetPortraitsResponse>, Status> {
+    async fn get_portraits(&self, request: Request<GetPortraitsRequest>) -> Result<Response<Reply>, Status> {
         let accepted = self.scoring.drain.accept()?;
         let call = Call::new(request.extensions(), Lane::Interactive);
         Ok(sending(self.portray(request.into_inner(), call).await?, accepted))
@@ -72,20 +66,47 @@ impl UserPortraitService for PortraitEndpoint {
     }
 }
 
-fn result(Answer { id, made, defaulted }: Answer<Portrait<'_>>) -> PortraitResult {
-    let outcome = match made {
-        Ok(made) => Outcome::Portrait(portrait(made)),
-        Err(error) => Outcome::Error(error),
-    };
-    PortraitResult { user_id: id, outcome: Some(outcome), defaulted_features: defaulted }
+/// Portraits, each in the words of the one before.
+pub(super) struct Portraits<'h> {
+    head: &'h PortraitHead,
+    made: Portrait<'h>,
+    result: PortraitResult,
 }
 
-fn portrait(made: Portrait<'_>) -> UserPortrait {
-    let tag = |(label, probability): (&str, f64)| Tag { label: label.to_owned(), probability };
-    let groups = made.groups.into_iter().map(|group| TagGroup {
+impl<'h> Portraits<'h> {
+    pub(super) fn new(head: &'h PortraitHead) -> Self {
+        let made = head.blank();
+        let result = PortraitResult { outcome: Some(Outcome::Portrait(portrait(&made))), ..PortraitResult::default() };
+        Self { head, made, result }
+    }
+}
+
+impl Wording for Portraits<'_> {
+    type Result = PortraitResult;
+
+    fn answer(&mut self, outputs: &Rows, row: usize) -> Result<&PortraitResult, HeadError> {
+        let made = &mut self.made;
+        self.head.portrait(outputs, row, made)?;
+        if let Some(Outcome::Portrait(portrait)) = &mut self.result.outcome {
+            let tags = portrait.groups.iter_mut().flat_map(|group| &mut group.tags);
+            let found = made.groups.iter().flat_map(|group| &group.tags);
+            tags.zip(found).for_each(|(tag, (_, probability))| tag.probability = *probability);
+            portrait.embedding.clone_from(&made.embedding);
+        }
+        Ok(&self.result)
+    }
+
+    fn refusal(&self, error: RowError) -> PortraitResult {
+        PortraitResult { outcome: Some(Outcome::Error(error)), ..PortraitResult::default() }
+    }
+}
+
+fn portrait(made: &Portrait<'_>) -> UserPortrait {
+    let tag = |(label, probability): &(&str, f64)| Tag { label: (*label).to_owned(), probability: *probability };
+    let groups = made.groups.iter().map(|group| TagGroup {
         name: group.name.to_owned(),
         exclusive: group.exclusive,
-        tags: group.tags.into_iter().map(tag).collect(),
+        tags: group.tags.iter().map(tag).collect(),
     });
-    UserPortrait { groups: groups.collect(), embedding: made.embedding }
+    UserPortrait { groups: groups.collect(), embedding: made.embedding.clone() }
 }

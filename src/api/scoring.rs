@@ -1,9 +1,10 @@
 //! What both endpoints do: resolve, encode, score.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{iter, num::NonZeroUsize, sync::Arc, vec::IntoIter};
 
 use bytes::Bytes;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use prost::Message;
 use prost_types::Duration as ProtoDuration;
 use tokio::sync::oneshot;
 use tonic::Extensions;
@@ -14,7 +15,8 @@ use super::{
     deadline::Deadline,
     encode::{Encoded, Entity, Outcome, encode},
     proto::v1::{RowError, ServedBy, Timing},
-    turns::Turns,
+    reply::{Reply, Results},
+    turns::Turn,
 };
 use crate::{
     error::ScoreError,
@@ -22,6 +24,7 @@ use crate::{
     manifest::Task,
     model::Version,
     registry::{Registry, Resolved},
+    rows::Rows,
     stack::{Job, Lane, Scored, Stack},
 };
 
@@ -56,14 +59,20 @@ pub(super) struct Answered {
     scored: Scored,
 }
 
-/// The answer for one entity.
-pub(super) struct Answer<T> {
-    /// As in the request.
-    pub(super) id: String,
-    /// What the head made of the outputs.
-    pub(super) made: Result<T, RowError>,
-    /// What the request left out.
-    pub(super) defaulted: Vec<String>,
+/// How an endpoint puts answers into words.
+pub(super) trait Wording {
+    /// `GmvResult` or `PortraitResult`.
+    type Result: Message;
+
+    /// The result of one row of a model's outputs, with nothing but its outcome.
+    ///
+    /// # Errors
+    ///
+    /// What the head found wrong.
+    fn answer(&mut self, outputs: &Rows, row: usize) -> Result<&Self::Result, HeadError>;
+
+    /// The result of a row that has none.
+    fn refusal(&self, error: RowError) -> Self::Result;
 }
 
 /// Today in UTC.
@@ -129,7 +138,7 @@ impl Scoring {
 }
 
 impl Answered {
-    pub(super) fn served_by(&self) -> ServedBy {
+    fn served_by(&self) -> ServedBy {
         let version: &Version = &self.by.version;
         ServedBy {
             model: version.manifest.model.clone(),
@@ -139,7 +148,7 @@ impl Answered {
         }
     }
 
-    pub(super) fn timing(&self) -> Timing {
+    fn timing(&self) -> Timing {
         // A server's durations are far below the 10 000 years of the message.
         let proto = |duration| ProtoDuration::try_from(duration).unwrap_or_default();
         Timing {
@@ -149,34 +158,44 @@ impl Answered {
         }
     }
 
-    /// The results, one for each entity: what `head` makes of its outputs, or its
-    /// error, put into words by `result`. In turns.
-    pub(super) async fn results<T, R>(
-        &mut self,
-        head: impl Fn(&Scored, usize) -> Result<T, HeadError>,
-        result: impl Fn(Answer<T>) -> R,
-    ) -> Vec<R> {
-        let outcomes = std::mem::take(&mut self.outcomes);
-        let mut results = Vec::with_capacity(outcomes.len());
-        let mut turns = Turns::begin();
-        for outcome in outcomes {
-            turns.pass().await;
-            results.push(result(self.answer(outcome, &head)));
+    /// The reply: for each entity its answer, put into words, or its error. In turns.
+    pub(super) async fn reply(mut self, mut wording: impl Wording) -> Reply {
+        let mut results = Results::with_capacity(self.outcomes.len());
+        let mut outcomes = std::mem::take(&mut self.outcomes).into_iter();
+        while self.turn(&mut outcomes, &mut wording, &mut results) {
+            tokio::task::yield_now().await;
         }
-        results
+        results.into_reply(self.served_by(), self.timing())
     }
 
-    fn answer<T>(&self, outcome: Outcome, head: impl Fn(&Scored, usize) -> Result<T, HeadError>) -> Answer<T> {
-        let Outcome { id, encoded } = outcome;
-        let Encoded { row, defaulted } = match encoded {
-            Ok(encoded) => encoded,
-            Err(error) => return Answer { id, made: Err(error), defaulted: Vec::new() },
+    /// Adds the next results; whether there are more.
+    fn turn(&self, outcomes: &mut IntoIter<Outcome>, wording: &mut impl Wording, results: &mut Results) -> bool {
+        let turn = Turn::begin();
+        for Outcome { id, encoded } in outcomes.by_ref() {
+            match encoded {
+                Ok(encoded) => self.add(&id, &encoded, wording, results),
+                Err(error) => results.add(&id, &wording.refusal(error), iter::empty()),
+            }
+            if turn.is_over() {
+                break;
+            }
+        }
+        outcomes.len() > 0
+    }
+
+    /// Adds the result of a row that was encoded.
+    fn add(&self, id: &str, encoded: &Encoded, wording: &mut impl Wording, results: &mut Results) {
+        let version = &self.by.version;
+        let today = encoded.today.then_some("as_of");
+        let defaulted = today.into_iter().chain(version.encoder.names(&encoded.defaulted));
+        let wrong = match self.scored.place(encoded.row) {
+            Ok(place) => match wording.answer(&self.scored.outputs, place) {
+                Ok(result) => return results.add(id, result, defaulted),
+                Err(error) => error.to_string(),
+            },
+            Err(reason) => reason.to_owned(),
         };
-        let made = match self.scored.place(row) {
-            Ok(place) => head(&self.scored, place).map_err(|error| error.to_string()),
-            Err(reason) => Err(reason.to_owned()),
-        };
-        Answer { id, made: made.map_err(|what| at_fault(&self.by.version, &what)), defaulted }
+        results.add(id, &wording.refusal(at_fault(version, &wrong)), defaulted);
     }
 }
 

@@ -6,21 +6,16 @@ use std::time::{Duration, Instant};
 /// request may hold a thread for, so that one row more does not exceed it.
 const TURN: Duration = Duration::from_micros(250);
 
-/// When the work under way began its turn.
-pub(super) struct Turns {
-    begun: Instant,
-}
+/// A stretch of work.
+pub(super) struct Turn(Instant);
 
-impl Turns {
+impl Turn {
     pub(super) fn begin() -> Self {
-        Self { begun: Instant::now() }
+        Self(Instant::now())
     }
 
-    /// Lets the others have theirs where this one is over.
-    pub(super) async fn pass(&mut self) {
-        if self.begun.elapsed() > TURN {
-            tokio::task::yield_now().await;
-            self.begun = Instant::now();
-        }
+    /// Whether the others should have theirs.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.elapsed() > TURN
     }
 }

@@ -1,18 +1,18 @@
 //! Categories: how they become ids.
 
-use std::collections::HashMap;
-
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-/// Longest `name=value` in bytes that is hashed in one go on the stack. Longer
-/// ones are rare, and streamed.
-const SHORT: usize = 256;
+use super::names::Names;
+
+/// Longest `name=value` in bytes that is hashed in one go on the stack, which
+/// costs as much as the stack is long. Longer ones are streamed.
+const SHORT: usize = 64;
 
 /// How a category becomes an id. 0 is for empty and unknown ones.
 #[derive(Debug, Clone)]
 pub(super) enum CategoryIds {
     /// The position in the manifest's list, from 1.
-    Vocabulary(HashMap<Box<str>, i64>),
+    Vocabulary(Names<i64>),
     /// By hash.
     Hash(Hash),
 }
@@ -22,6 +22,8 @@ pub(super) enum CategoryIds {
 pub(super) struct Hash {
     /// `name=`
     prefix: Box<[u8]>,
+    /// The same, with room for a value behind it.
+    short: [u8; SHORT],
     /// From 2.
     buckets: u64,
 }
@@ -34,7 +36,7 @@ impl CategoryIds {
     /// `name` is the feature's full name, such as `events.item`.
     pub(super) fn hash(name: &str, buckets: u64) -> Self {
         // A checked manifest has 2 buckets or more; fewer would divide by zero.
-        Self::Hash(Hash { prefix: format!("{name}=").into_bytes().into(), buckets: buckets.max(2) })
+        Self::Hash(Hash::new(format!("{name}=").into_bytes(), buckets.max(2)))
     }
 
     pub(super) fn id(&self, category: &str) -> i64 {
@@ -55,22 +57,31 @@ impl CategoryIds {
 }
 
 impl Hash {
+    fn new(prefix: Vec<u8>, buckets: u64) -> Self {
+        let mut short = [0; SHORT];
+        short.iter_mut().zip(&prefix).for_each(|(to, from)| *to = *from);
+        Self { prefix: prefix.into(), short, buckets }
+    }
+
     fn id(&self, category: &str) -> i64 {
         (1 + self.digest(category.as_bytes()) % (self.buckets - 1)) as i64
     }
 
     fn digest(&self, category: &[u8]) -> u64 {
-        let mut short = [0; SHORT];
-        let Some(text) = short.get_mut(..self.prefix.len() + category.len()) else {
-            let mut long = Xxh3::new();
-            long.update(&self.prefix);
-            long.update(category);
-            return long.digest();
-        };
-        let (name, value) = text.split_at_mut(self.prefix.len());
-        name.copy_from_slice(&self.prefix);
-        value.copy_from_slice(category);
-        xxh3_64(text)
+        let (mut short, end) = (self.short, self.prefix.len() + category.len());
+        match short.get_mut(..end).and_then(|text| text.split_at_mut_checked(self.prefix.len())) {
+            Some((_, value)) => value.copy_from_slice(category),
+            None => return self.long_digest(category),
+        }
+        xxh3_64(short.get(..end).unwrap_or_default())
+    }
+
+    #[cold]
+    fn long_digest(&self, category: &[u8]) -> u64 {
+        let mut long = Xxh3::new();
+        long.update(&self.prefix);
+        long.update(category);
+        long.digest()
     }
 }
 

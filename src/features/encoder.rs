@@ -1,15 +1,18 @@
 //! Encodes rows by a plan that was made once from the manifest.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jiff::civil::Date;
 
 use super::calendar::AsOf;
 use super::check::{self, Place};
+use super::defaulted::Defaulted;
 use super::fault::{Faults, RowFault};
+use super::names::Names;
 use super::plan::{ExtraName, PlannedFeature, PlannedInput, Source, extra_names};
 use super::row::{Field, Row, Value};
+use super::scratch::{Found, Scratch};
 use super::series;
 use crate::error::shown;
 use crate::manifest::{Dtype, Kind, Manifest};
@@ -23,13 +26,7 @@ pub struct Encoder {
     fields: &'static [Field],
     features: Vec<PlannedFeature>,
     inputs: Vec<PlannedInput>,
-    extra: HashMap<Box<str>, ExtraName>,
-}
-
-/// The features that a default stood in for, in the manifest's order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Defaulted {
-    features: Vec<u16>,
+    extra: Names<ExtraName>,
 }
 
 /// Columns of an int64 input, and the ids that they can hold.
@@ -95,27 +92,33 @@ impl Encoder {
     ///
     /// `as_of` is the day that the row's features end on; moments are counted
     /// back from its end, calendar features look ahead from it. Ranges hold for
-    /// every element of a list, also for those beyond its `max_len`.
+    /// every element of a list, also for those beyond its `max_len`. `scratch` is
+    /// whatever was used for the row before, or new.
     ///
     /// # Errors
     ///
     /// All faults of the row; `into` is then as it was.
-    pub fn encode(&self, row: &dyn Row, as_of: Date, into: &mut Rows) -> Result<Defaulted, RowFault> {
+    pub fn encode(
+        &self,
+        row: &dyn Row,
+        as_of: Date,
+        scratch: &mut Scratch,
+        into: &mut Rows,
+    ) -> Result<Defaulted, RowFault> {
         let as_of = AsOf::new(as_of);
-        let mut faults = Faults::default();
-        check::lengths(row, self.fields, &mut faults);
-        std::mem::take(&mut faults).into_result()?;
-        check::finite_fields(row, self.fields, as_of, &mut faults);
-        self.check_extra(row, as_of, &mut faults);
-        let values: Vec<_> = self.features.iter().map(|feature| self.read(feature, row, as_of, &mut faults)).collect();
-        faults.into_result()?;
-        into.push(|columns| self.fill(&values, as_of, columns), |ragged| RowFault::internal(ragged.to_string()))?;
-        Ok(self.defaulted(&values))
+        let mut found = scratch.take();
+        let encoded = self.read(row, as_of, &mut found).and_then(|()| {
+            let values = &found.features;
+            into.push(|columns| self.fill(values, as_of, columns), |ragged| RowFault::internal(ragged.to_string()))?;
+            Ok(self.defaulted(values))
+        });
+        scratch.put_back(found);
+        encoded
     }
 
     /// The names of the features that a default stood in for, in the manifest's order.
-    pub fn names<'e>(&'e self, defaulted: &Defaulted) -> impl Iterator<Item = &'e str> {
-        defaulted.features.iter().filter_map(|&index| Some(&*self.features.get(usize::from(index))?.name))
+    pub fn names<'e>(&'e self, defaulted: &'e Defaulted) -> impl Iterator<Item = &'e str> + Clone {
+        defaulted.iter().filter_map(|index| Some(&*self.features.get(index)?.name))
     }
 
     /// The ids that every column of the int64 inputs can hold. The encoder writes
@@ -133,33 +136,90 @@ impl Encoder {
         })
     }
 
-    fn check_extra(&self, row: &dyn Row, as_of: AsOf, faults: &mut Faults) {
-        for name in row.extra_names() {
-            let (place, version) = (Place::Extra(name), &self.version);
-            let known = self.extra.get(name);
-            let name = shown(name);
-            match known {
-                Some(ExtraName::Feature) => {}
-                Some(ExtraName::Typed) => {
-                    faults.invalid(|| place.path(), || format!("`{name}` has a typed field, wanted it there"));
-                }
-                Some(ExtraName::Computed) => {
-                    faults.unmet(|| place.path(), || format!("feature `{name}` is computed by {version} from as_of"));
-                }
-                None => faults.unmet(|| place.path(), || format!("feature `{name}` is not known to {version}")),
+    /// Finds the value of every feature, as sent; absent where it was left out.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the row.
+    fn read<'r>(&self, row: &'r dyn Row, as_of: AsOf, found: &mut Found<'r>) -> Result<(), RowFault> {
+        let mut faults = Faults::default();
+        row.values(&mut found.fields);
+        let known = self.sort_extra(row, &mut found.features);
+        if !known || !found.fields.iter().all(|value| check::is_sound(*value)) || !row.excess().is_empty() {
+            self.name_unsound(row, &found.fields, as_of, &mut faults)?;
+        }
+        for (feature, value) in self.features.iter().zip(&mut found.features) {
+            *value = self.taken(feature, feature.source.value(&found.fields, *value, as_of), as_of, &mut faults);
+        }
+        faults.into_result()
+    }
+
+    /// Puts what was sent in `extra` in the places of its features; whether all
+    /// of it has one and is sound.
+    fn sort_extra<'r>(&self, row: &'r dyn Row, features: &mut Vec<Value<'r>>) -> bool {
+        features.resize(self.features.len(), Value::Absent);
+        let mut known = true;
+        for (name, value) in extra(row) {
+            let place = match self.extra.get(name) {
+                Some(ExtraName::Feature(index)) => features.get_mut(*index),
+                Some(ExtraName::Typed | ExtraName::Computed) | None => None,
+            };
+            known &= place.is_some() && check::is_sound(value);
+            place.into_iter().for_each(|place| *place = value);
+        }
+        known
+    }
+
+    /// Names what no version would take and what this one doesn't know.
+    ///
+    /// # Errors
+    ///
+    /// The fault of a row that is too long to be looked at further.
+    #[cold]
+    fn name_unsound(
+        &self,
+        row: &dyn Row,
+        fields: &[Value<'_>],
+        as_of: AsOf,
+        faults: &mut Faults,
+    ) -> Result<(), RowFault> {
+        let typed = || self.fields.iter().map(|field| Place::Field(field.name)).zip(fields.iter().copied());
+        // By name, and of one that was sent twice the last.
+        let extra: BTreeMap<_, _> = extra(row).collect();
+        let placed = || typed().chain(extra.iter().map(|(name, value)| (Place::Extra(name), *value)));
+        check::lengths(&row.excess(), placed(), faults);
+        std::mem::take(faults).into_result()?;
+        for (place, value) in placed() {
+            if let Place::Extra(name) = place {
+                self.name_unknown(name, faults);
             }
-            check::finite(row.extra(place.name()), place, as_of, faults);
+            check::finite(value, place, as_of, faults);
+        }
+        Ok(())
+    }
+
+    fn name_unknown(&self, name: &str, faults: &mut Faults) {
+        let (place, version) = (Place::Extra(name), &self.version);
+        let known = self.extra.get(name);
+        let name = shown(name);
+        match known {
+            Some(ExtraName::Feature(_)) => {}
+            Some(ExtraName::Typed) => {
+                faults.invalid(|| place.path(), || format!("`{name}` has a typed field, wanted it there"));
+            }
+            Some(ExtraName::Computed) => {
+                faults.unmet(|| place.path(), || format!("feature `{name}` is computed by {version} from as_of"));
+            }
+            None => faults.unmet(|| place.path(), || format!("feature `{name}` is not known to {version}")),
         }
     }
 
-    /// The value of one feature, as sent; absent where it was left out or is at fault.
-    fn read<'r>(&self, feature: &PlannedFeature, row: &'r dyn Row, as_of: AsOf, faults: &mut Faults) -> Value<'r> {
-        let value = series::or_absent(match &feature.source {
-            Source::Field(index) => row.value(*index),
-            Source::Extra => row.extra(&feature.name),
-            Source::Calendar(rule) => return Value::Number(rule.number(as_of)),
-        });
-        let place = feature.place();
+    /// The value of one feature; absent where it is at fault.
+    fn taken<'r>(&self, feature: &PlannedFeature, value: Value<'r>, as_of: AsOf, faults: &mut Faults) -> Value<'r> {
+        if let Source::Calendar(_) = feature.source {
+            return value;
+        }
+        let (value, place) = (series::or_absent(value), feature.place());
         if !check::fits(feature.kind, value) {
             let (found, wanted) = (check::kind_of(value), feature.kind.as_str());
             faults.invalid(|| place.path(), || format!("is a {found}, wanted a {wanted}"));
@@ -191,16 +251,17 @@ impl Encoder {
     }
 
     fn defaulted(&self, values: &[Value<'_>]) -> Defaulted {
-        let absent = (0_u16..)
-            .zip(self.features.iter().zip(values))
-            .filter(|(_, (feature, value))| feature.kind != Kind::Calendar && matches!(value, Value::Absent));
-        Defaulted { features: absent.map(|(index, _)| index).collect() }
+        let mut defaulted = Defaulted::default();
+        for (index, (feature, value)) in self.features.iter().zip(values).enumerate() {
+            if feature.kind != Kind::Calendar && matches!(value, Value::Absent) {
+                defaulted.add(index);
+            }
+        }
+        defaulted
     }
 }
 
-impl Defaulted {
-    /// Whether every feature was sent.
-    pub fn is_empty(&self) -> bool {
-        self.features.is_empty()
-    }
+/// What was sent in `extra`, in the order sent.
+fn extra<'r>(row: &'r dyn Row) -> impl Iterator<Item = (&'r str, Value<'r>)> {
+    (0..).map_while(|index| row.extra(index))
 }

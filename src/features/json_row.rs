@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::row::{Field, FieldKind, Row, Table, Value};
+use super::row::{Excess, Field, FieldKind, Row, Value};
 
 /// The fields of `MerchantFeatures`.
 pub(crate) const MERCHANT: &[Field] = &[
@@ -57,10 +57,10 @@ pub(crate) const USER: &[Field] = &[
 /// A row made from the `features` of JSON, or by hand.
 #[derive(Debug, Default)]
 pub(crate) struct JsonRow {
-    fields: BTreeMap<usize, Owned>,
+    /// One for each typed field, or none at all.
+    fields: Vec<Owned>,
     pub(crate) extra: BTreeMap<String, Owned>,
-    pub(crate) events: Vec<Vec<Owned>>,
-    first_column: Option<usize>,
+    pub(crate) excess: Vec<Excess>,
 }
 
 /// A value that owns what [`Value`] borrows.
@@ -71,28 +71,35 @@ pub(crate) enum Owned {
     Category(String),
     Time(f64),
     Numbers(Vec<f64>),
-    Categories(Vec<String>),
+    /// Leaked, since a test ends soon.
+    Categories(Vec<&'static str>),
+    Times(Vec<f64>),
 }
 
 impl JsonRow {
     /// `row` is a `Merchant` or a `User`.
     pub(crate) fn new(row: &Json, fields: &[Field]) -> Self {
         let features = &row["features"];
-        let typed = fields.iter().enumerate().map(|(index, field)| (index, owned(field.kind, &features[field.name])));
-        let first_column = fields.iter().position(|field| field.name.starts_with("events."));
-        let columns = first_column.and_then(|first| fields.get(first..)).unwrap_or_default();
+        let typed = fields.iter().map(|field| match field.name.split_once('.') {
+            Some((table, column)) => cells(field.kind, column, &features[table]),
+            None => owned(field.kind, &features[field.name]),
+        });
         Self {
             fields: typed.collect(),
             extra: features["extra"].as_object().into_iter().flatten().map(|(k, v)| (k.clone(), extra(v))).collect(),
-            events: list(&features["events"], |event| columns.iter().map(|field| cell(field, event)).collect()),
-            first_column,
+            excess: Vec::new(),
         }
     }
 
     /// Sets a typed field of a merchant, also to what JSON can't hold.
     pub(crate) fn set(&mut self, name: &str, value: Owned) {
-        let field = MERCHANT.iter().position(|field| field.name == name).unwrap();
-        self.fields.insert(field, value);
+        *self.field(MERCHANT, name) = value;
+    }
+
+    /// Of a row with such fields the one of this name.
+    pub(crate) fn field(&mut self, fields: &[Field], name: &str) -> &mut Owned {
+        self.fields.resize(fields.len(), Owned::Absent);
+        &mut self.fields[fields.iter().position(|field| field.name == name).unwrap()]
     }
 }
 
@@ -101,29 +108,16 @@ impl Row for JsonRow {
         MERCHANT
     }
 
-    fn value(&self, field: usize) -> Value<'_> {
-        match self.first_column {
-            Some(first) if field >= first => Value::Column(&self.events, field - first),
-            _ => self.fields.get(&field).map_or(Value::Absent, Owned::borrowed),
-        }
+    fn values<'r>(&'r self, into: &mut Vec<Value<'r>>) {
+        into.extend(self.fields.iter().map(Owned::borrowed));
     }
 
-    fn extra(&self, name: &str) -> Value<'_> {
-        self.extra.get(name).map_or(Value::Absent, Owned::borrowed)
+    fn extra(&self, index: usize) -> Option<(&str, Value<'_>)> {
+        self.extra.iter().nth(index).map(|(name, value)| (name.as_str(), value.borrowed()))
     }
 
-    fn extra_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
-        Box::new(self.extra.keys().map(String::as_str))
-    }
-}
-
-impl Table for Vec<Vec<Owned>> {
-    fn len(&self) -> usize {
-        Vec::len(self)
-    }
-
-    fn cell(&self, row: usize, column: usize) -> Value<'_> {
-        self.get(row).and_then(|row| row.get(column)).map_or(Value::Absent, Owned::borrowed)
+    fn excess(&self) -> Vec<Excess> {
+        self.excess.clone()
     }
 }
 
@@ -136,6 +130,7 @@ impl Owned {
             Self::Time(seconds) => Value::Time(*seconds),
             Self::Numbers(numbers) => Value::Numbers(numbers),
             Self::Categories(categories) => Value::Categories(categories),
+            Self::Times(times) => Value::Times(times),
         }
     }
 }
@@ -145,14 +140,20 @@ fn owned(kind: FieldKind, json: &Json) -> Owned {
         (_, Json::Null) => Owned::Absent,
         (FieldKind::Number, _) => Owned::Number(json.as_f64().unwrap()),
         (FieldKind::Category, _) => Owned::Category(json.as_str().unwrap().to_owned()),
-        (FieldKind::Time, _) => {
-            let time: jiff::Timestamp = json.as_str().unwrap().parse().unwrap();
-            Owned::Time(time.as_second() as f64 + f64::from(time.subsec_nanosecond()) / 1e9)
-        }
+        (FieldKind::Time, _) => Owned::Time(seconds(json)),
         (FieldKind::Numbers, _) => Owned::Numbers(list(json, |item| item.as_f64().unwrap())),
-        (FieldKind::Categories, _) => Owned::Categories(list(json, |item| item.as_str().unwrap().to_owned())),
-        (FieldKind::Times, _) => Owned::Absent,
+        (FieldKind::Categories, _) => Owned::Categories(list(json, word)),
+        (FieldKind::Times, _) => Owned::Times(list(json, seconds)),
     }
+}
+
+fn seconds(json: &Json) -> f64 {
+    let time: jiff::Timestamp = json.as_str().unwrap().parse().unwrap();
+    time.as_second() as f64 + f64::from(time.subsec_nanosecond()) / 1e9
+}
+
+fn word(json: &Json) -> &'static str {
+    json.as_str().unwrap().to_owned().leak()
 }
 
 fn extra(json: &Json) -> Owned {
@@ -164,14 +165,15 @@ fn extra(json: &Json) -> Owned {
         .unwrap_or(Owned::Absent)
 }
 
-/// A field of an event; protobuf's own defaults where it is not set.
-fn cell(field: &Field, event: &Json) -> Owned {
-    let json = &event[field.name.trim_start_matches("events.")];
-    match (field.kind, json) {
-        (FieldKind::Numbers, Json::Null) => Owned::Number(0.0),
-        (FieldKind::Numbers, _) => owned(FieldKind::Number, json),
-        (FieldKind::Times, _) => owned(FieldKind::Time, json),
-        _ => owned(FieldKind::Category, json),
+/// A field of all events; protobuf's own defaults where it is not set.
+fn cells(kind: FieldKind, column: &str, events: &Json) -> Owned {
+    let cell = |event: &Json| event.get(column).filter(|cell| !cell.is_null()).cloned();
+    match kind {
+        FieldKind::Numbers => {
+            Owned::Numbers(list(events, |event| cell(event).map_or(0.0, |cell| cell.as_f64().unwrap())))
+        }
+        FieldKind::Times => Owned::Times(list(events, |event| cell(event).map_or(f64::NAN, |cell| seconds(&cell)))),
+        _ => Owned::Categories(list(events, |event| cell(event).map_or("", |cell| word(&cell)))),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Numbers: which are refused, and how they become floats and ids.
 
+use super::calendar::AsOf;
+use super::row::Value;
+use super::series;
 use crate::manifest::Transform;
 
 /// How a number becomes a float.
@@ -36,6 +39,17 @@ impl Scale {
         let number = if log1p { number.ln_1p() } else { number };
         ((number - mean) / std) as f32
     }
+
+    /// Appends what [`Scale::apply`] makes of each number; without a logarithm
+    /// several at a time.
+    pub(super) fn extend(self, numbers: impl Iterator<Item = f64>, into: &mut Vec<f32>) {
+        match self.0 {
+            Transform { log1p: true, .. } => into.extend(numbers.map(|number| self.apply(number))),
+            // Which taking off 0 and dividing by 1 leaves alone.
+            Transform { mean: 0.0, std: 1.0, .. } => into.extend(numbers.map(|number| number as f32)),
+            Transform { mean, std, .. } => into.extend(numbers.map(|number| ((number - mean) / std) as f32)),
+        }
+    }
 }
 
 impl Limits {
@@ -44,6 +58,16 @@ impl Limits {
         // The transform is monotonic: what holds at both ends holds between.
         let range_is_enough = range.is_some_and(|ends| ends.into_iter().all(|end| scale.apply(end).is_finite()));
         Self { range, scale, range_is_enough }
+    }
+
+    /// Whether all numbers of a value are taken. Says no to what is not finite.
+    pub(super) fn take(&self, value: Value<'_>, as_of: AsOf) -> bool {
+        match self.range {
+            Some([low, high]) if self.range_is_enough => {
+                series::all(value, as_of, |number| (low <= number) & (number <= high))
+            }
+            Some(_) | None => series::all(value, as_of, |number| number.is_finite() && self.refusal(number).is_none()),
+        }
     }
 
     /// Why the finite `number` is refused; `None` where it is taken.
@@ -99,6 +123,17 @@ mod tests {
     fn the_logarithm_comes_before_mean_and_std() {
         // ln(1 + 6.38905609893065) = 2, (2 - 0.5) / 3 = 0.5
         assert_eq!(Scale::new(log1p(0.5, 3.0)).apply(6.389_056_098_930_65), 0.5);
+    }
+
+    #[test]
+    fn lists_are_scaled_as_single_numbers_are() {
+        let numbers = [0.0, -0.0, 1.5, 1e30, 1234.567];
+        for transform in [None, Some(Transform { mean: 2.5, std: 3.0, ..Transform::default() }), log1p(0.5, 3.0)] {
+            let (scale, mut list) = (Scale::new(transform), Vec::new());
+            scale.extend(numbers.into_iter(), &mut list);
+            let single = numbers.map(|number| scale.apply(number).to_bits());
+            assert_eq!(list.iter().map(|float| float.to_bits()).collect::<Vec<_>>(), single);
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The manifest's features and inputs, resolved against the fields of a row.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use super::calendar::CalendarRule;
+use super::calendar::{AsOf, CalendarRule};
 use super::category::CategoryIds;
 use super::check::Place;
+use super::names::Names;
 use super::number::{Limits, NumberIds, Scale};
 use super::row::{Field, FieldKind, Value};
 use super::slot::{Rule, Slot};
@@ -34,8 +35,8 @@ pub(super) enum Source {
 /// What a name in `extra` means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExtraName {
-    /// A feature of this version.
-    Feature,
+    /// The feature of this version at this position.
+    Feature(usize),
     /// A typed field, or a table.
     Typed,
     /// A feature that is computed.
@@ -47,6 +48,18 @@ pub(super) enum ExtraName {
 pub(super) struct PlannedInput {
     pub(super) dtype: Dtype,
     pub(super) slots: Vec<Slot>,
+}
+
+impl Source {
+    /// The value of the feature: one of `fields`, what was sent in `extra`, or
+    /// computed.
+    pub(super) fn value<'r>(&self, fields: &[Value<'r>], extra: Value<'r>, as_of: AsOf) -> Value<'r> {
+        match self {
+            Self::Field(index) => fields.get(*index).copied().unwrap_or(Value::Absent),
+            Self::Extra => extra,
+            Self::Calendar(rule) => Value::Number(rule.number(as_of)),
+        }
+    }
 }
 
 impl PlannedFeature {
@@ -94,10 +107,10 @@ impl PlannedInput {
 }
 
 /// All names that mean something in `extra`.
-pub(super) fn extra_names(features: &[PlannedFeature], fields: &[Field]) -> HashMap<Box<str>, ExtraName> {
-    let of_version = features.iter().filter_map(|feature| match feature.source {
+pub(super) fn extra_names(features: &[PlannedFeature], fields: &[Field]) -> Names<ExtraName> {
+    let of_version = features.iter().enumerate().filter_map(|(index, feature)| match feature.source {
         Source::Field(_) => None,
-        Source::Extra => Some((feature.name.clone(), ExtraName::Feature)),
+        Source::Extra => Some((feature.name.clone(), ExtraName::Feature(index))),
         Source::Calendar(_) => Some((feature.name.clone(), ExtraName::Computed)),
     });
     let typed = fields.iter().map(|field| field.name).chain(tables(fields));
@@ -157,7 +170,8 @@ fn slot(index: usize, feature: &Feature, dtype: Dtype) -> Result<Slot, String> {
     if feature.kind.is_list() && list.is_none_or(|len| len > LONGEST_LIST) {
         return Err(format!("is a list without a max_len up to {LONGEST_LIST}"));
     }
-    Ok(Slot::new(index, rule, list, default_of(feature)))
+    let words = words(feature.default.as_ref());
+    Ok(Slot::new(index, rule, list, default_of(feature, &words)))
 }
 
 fn dense_rule(feature: &Feature) -> Option<Rule> {
@@ -183,12 +197,20 @@ fn id_rule(feature: &Feature) -> Option<Rule> {
     }
 }
 
-fn default_of(feature: &Feature) -> Value<'_> {
+/// `words` are those of a list.
+fn default_of<'a>(feature: &'a Feature, words: &'a [&'a str]) -> Value<'a> {
     match &feature.default {
         None | Some(DefaultValue::Missing) => Value::Absent,
         Some(DefaultValue::Number(number)) => Value::Number(*number),
         Some(DefaultValue::Category(category)) => Value::Category(category),
         Some(DefaultValue::Numbers(numbers)) => Value::Numbers(numbers),
-        Some(DefaultValue::Categories(categories)) => Value::Categories(categories),
+        Some(DefaultValue::Categories(_)) => Value::Categories(words),
+    }
+}
+
+fn words(default: Option<&DefaultValue>) -> Vec<&str> {
+    match default {
+        Some(DefaultValue::Categories(words)) => words.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
     }
 }

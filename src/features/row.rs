@@ -3,6 +3,11 @@
 //! The implementations for protobuf messages are generated from the descriptor
 //! (see `build.rs`); this file does not know protobuf.
 
+/// Most elements of a list, most events of a row and most features in `extra`: a
+/// hundred times what models read, and little enough that looking at all of them
+/// takes a few milliseconds.
+pub const MOST_ELEMENTS: usize = 16_384;
+
 /// What a field can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
@@ -30,7 +35,7 @@ pub struct Field {
 }
 
 /// The value of one field or of one feature in `extra`.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
     /// Not sent, or sent empty.
     Absent,
@@ -42,40 +47,41 @@ pub enum Value<'a> {
     Time(f64),
     /// A series of numbers, newest last.
     Numbers(&'a [f64]),
-    /// A series of categories, newest last.
-    Categories(&'a [String]),
-    /// One column of a table: a series of whatever the column holds.
-    Column(&'a dyn Table, usize),
+    /// A series of categories, newest last; an empty one is unknown.
+    Categories(&'a [&'a str]),
+    /// A series of moments, newest last; NaN where an element has none.
+    Times(&'a [f64]),
 }
 
-/// Rows within a row, such as the events of a user; newest last.
-pub trait Table {
-    /// How many there are.
-    fn len(&self) -> usize;
-
-    /// Whether there is none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The value in `column` (its position among the table's fields) of `row`.
-    /// `Absent` outside, and for an empty string.
-    fn cell(&self, row: usize, column: usize) -> Value<'_>;
+/// Something that a row repeats more often than anybody looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Excess {
+    /// The field, e.g. `events`.
+    pub field: &'static str,
+    /// What there is too much of, e.g. `elements`.
+    pub what: &'static str,
+    /// How many were sent.
+    pub found: usize,
+    /// How many may be.
+    pub most: usize,
 }
 
 /// One entity to encode.
 pub trait Row {
-    /// The typed fields, in an order that never changes within a process.
+    /// The typed fields, in an order that never changes within a process. The
+    /// columns of a table are called `table.column`.
     fn fields() -> &'static [Field]
     where
         Self: Sized;
 
-    /// The value of the field at this position of [`Row::fields`].
-    fn value(&self, field: usize) -> Value<'_>;
+    /// Appends the values of all typed fields, in the order of [`Row::fields`].
+    fn values<'r>(&'r self, into: &mut Vec<Value<'r>>);
 
-    /// The value of a feature in `extra`.
-    fn extra(&self, name: &str) -> Value<'_>;
+    /// The name and value of a feature in `extra`, counted from 0 in the order
+    /// sent; `None` past the last. Of a name that was sent twice the last value
+    /// counts.
+    fn extra(&self, index: usize) -> Option<(&str, Value<'_>)>;
 
-    /// The names of the features in `extra`.
-    fn extra_names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
+    /// What was sent too often, and so was not kept. Such a row is refused.
+    fn excess(&self) -> Vec<Excess>;
 }

@@ -1,54 +1,13 @@
-//! Lists, whatever holds them: a repeated field, `extra`, or a column of events.
+//! Single values and lists, whatever they hold.
 
 use super::calendar::AsOf;
 use super::row::Value;
 
-/// A list of numbers, newest last.
-#[derive(Clone, Copy)]
-pub(super) struct NumberSeries<'a> {
-    value: Value<'a>,
-    as_of: AsOf,
-}
-
-/// A list of categories, newest last.
-#[derive(Clone, Copy)]
-pub(super) struct CategorySeries<'a>(pub(super) Value<'a>);
-
-impl<'a> NumberSeries<'a> {
-    pub(super) fn new(value: Value<'a>, as_of: AsOf) -> Self {
-        Self { value, as_of }
-    }
-
-    /// `None` where this element has no number.
-    pub(super) fn get(self, index: usize) -> Option<f64> {
-        match self.value {
-            Value::Numbers(numbers) => numbers.get(index).copied(),
-            Value::Column(table, column) => number(table.cell(index, column), self.as_of),
-            _ => None,
-        }
-    }
-}
-
-impl<'a> CategorySeries<'a> {
-    /// The empty string where this element has no category.
-    pub(super) fn get(self, index: usize) -> &'a str {
-        match self.0 {
-            Value::Categories(categories) => categories.get(index).map(String::as_str).unwrap_or_default(),
-            Value::Column(table, column) => match table.cell(index, column) {
-                Value::Category(category) => category,
-                _ => "",
-            },
-            _ => "",
-        }
-    }
-}
-
 /// How many elements a list has; 0 for anything else.
 pub(super) fn len(value: Value<'_>) -> usize {
     match value {
-        Value::Numbers(numbers) => numbers.len(),
+        Value::Numbers(numbers) | Value::Times(numbers) => numbers.len(),
         Value::Categories(categories) => categories.len(),
-        Value::Column(table, _) => table.len(),
         Value::Absent | Value::Number(_) | Value::Category(_) | Value::Time(_) => 0,
     }
 }
@@ -62,11 +21,32 @@ pub(super) fn number(value: Value<'_>, as_of: AsOf) -> Option<f64> {
     }
 }
 
+/// The number that an element of a list is; `None` where it has none.
+pub(super) fn element(value: Value<'_>, index: usize, as_of: AsOf) -> Option<f64> {
+    match value {
+        Value::Numbers(numbers) => numbers.get(index).copied(),
+        Value::Times(times) => times.get(index).filter(|seconds| !seconds.is_nan()).map(|at| as_of.days_since(*at)),
+        _ => None,
+    }
+}
+
+/// Whether `holds` of the number that the value is, or of all that it lists;
+/// moments that are missing are NaN. Looks at all numbers of a list in any case:
+/// such a loop is done several numbers at a time.
+pub(super) fn all(value: Value<'_>, as_of: AsOf, holds: impl Fn(f64) -> bool) -> bool {
+    match value {
+        Value::Number(number) => holds(number),
+        Value::Time(seconds) => holds(as_of.days_since(seconds)),
+        Value::Numbers(numbers) => numbers.iter().fold(true, |all, number| all & holds(*number)),
+        Value::Times(times) => times.iter().fold(true, |all, seconds| all & holds(as_of.days_since(*seconds))),
+        Value::Absent | Value::Category(_) | Value::Categories(_) => true,
+    }
+}
+
 /// What is empty counts as absent.
 pub(super) fn or_absent(value: Value<'_>) -> Value<'_> {
     match value {
-        Value::Category("") => Value::Absent,
-        Value::Numbers(_) | Value::Categories(_) | Value::Column(..) if len(value) == 0 => Value::Absent,
+        Value::Category("") | Value::Numbers([]) | Value::Categories([]) | Value::Times([]) => Value::Absent,
         other => other,
     }
 }

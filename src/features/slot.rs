@@ -4,7 +4,7 @@ use super::calendar::AsOf;
 use super::category::CategoryIds;
 use super::number::{NumberIds, Scale};
 use super::row::Value;
-use super::series::{self, CategorySeries, NumberSeries};
+use super::series;
 use crate::rows::Values;
 
 /// How one feature fills its place in an input.
@@ -70,35 +70,69 @@ impl Slot {
     /// Writes nothing where `into` is of the wrong type: the rows are then found
     /// to be ragged.
     fn write(&self, value: Value<'_>, as_of: AsOf, into: &mut Values) {
-        let numbers = NumberSeries::new(value, as_of);
-        let single = || series::number(value, as_of);
-        match (&self.rule, self.list, into) {
-            (Rule::Dense(scale), None, Values::F32(into)) => into.push(single().map_or(0.0, |x| scale.apply(x))),
-            (Rule::Dense(scale), Some(max_len), Values::F32(into)) => {
-                pad(into, max_len, value, |index| numbers.get(index).map_or(0.0, |x| scale.apply(x)));
+        match (self.list, into) {
+            (None, Values::F32(into)) => self.write_float(series::number(value, as_of), into),
+            (None, Values::I64(into)) => self.write_id(value, as_of, into),
+            (Some(max_len), Values::F32(into)) => self.write_floats(value, max_len, as_of, into),
+            (Some(max_len), Values::I64(into)) => self.write_ids(value, max_len, as_of, into),
+        }
+    }
+
+    fn write_float(&self, number: Option<f64>, into: &mut Vec<f32>) {
+        if let Rule::Dense(scale) = &self.rule {
+            into.push(number.map_or(0.0, |number| scale.apply(number)));
+        }
+    }
+
+    fn write_id(&self, value: Value<'_>, as_of: AsOf, into: &mut Vec<i64>) {
+        into.push(match (&self.rule, value) {
+            (Rule::Dense(_), _) => return,
+            (Rule::NumberIds(ids), _) => series::number(value, as_of).map_or(0, |number| ids.id(number)),
+            (Rule::CategoryIds(ids), Value::Category(category)) => ids.id(category),
+            (Rule::CategoryIds(_), _) => 0,
+        });
+    }
+
+    fn write_floats(&self, value: Value<'_>, max_len: usize, as_of: AsOf, into: &mut Vec<f32>) {
+        let Rule::Dense(scale) = &self.rule else { return };
+        match value {
+            Value::Numbers(numbers) => {
+                let newest = padded(numbers, max_len, into);
+                scale.extend(newest.iter().copied(), into);
             }
-            (Rule::NumberIds(ids), None, Values::I64(into)) => into.push(single().map_or(0, |x| ids.id(x))),
-            (Rule::NumberIds(ids), Some(max_len), Values::I64(into)) => {
-                pad(into, max_len, value, |index| numbers.get(index).map_or(0, |x| ids.id(x)));
+            // Moments that are missing were refused.
+            Value::Times(times) => {
+                let newest = padded(times, max_len, into);
+                scale.extend(newest.iter().map(|seconds| as_of.days_since(*seconds)), into);
             }
-            (Rule::CategoryIds(ids), None, Values::I64(into)) => into.push(match value {
-                Value::Category(category) => ids.id(category),
-                _ => 0,
-            }),
-            (Rule::CategoryIds(ids), Some(max_len), Values::I64(into)) => {
-                let categories = CategorySeries(value);
-                pad(into, max_len, value, |index| ids.id(categories.get(index)));
+            _ => into.resize(into.len() + max_len, 0.0),
+        }
+    }
+
+    fn write_ids(&self, value: Value<'_>, max_len: usize, as_of: AsOf, into: &mut Vec<i64>) {
+        match (&self.rule, value) {
+            (Rule::Dense(_), _) => {}
+            (Rule::NumberIds(ids), Value::Numbers(numbers)) => {
+                let newest = padded(numbers, max_len, into);
+                into.extend(newest.iter().map(|number| ids.id(*number)));
             }
-            (Rule::Dense(_) | Rule::NumberIds(_) | Rule::CategoryIds(_), _, Values::F32(_) | Values::I64(_)) => {}
+            (Rule::NumberIds(ids), Value::Times(times)) => {
+                let newest = padded(times, max_len, into);
+                into.extend(newest.iter().map(|seconds| ids.id(as_of.days_since(*seconds))));
+            }
+            (Rule::CategoryIds(ids), Value::Categories(categories)) => {
+                let newest = padded(categories, max_len, into);
+                into.extend(newest.iter().map(|category| ids.id(category)));
+            }
+            (Rule::NumberIds(_) | Rule::CategoryIds(_), _) => into.resize(into.len() + max_len, 0),
         }
     }
 }
 
-/// Writes the newest `max_len` elements of `list`, with zeros in front where
-/// there are fewer.
-fn pad<T: Default + Clone>(into: &mut Vec<T>, max_len: usize, list: Value<'_>, element: impl Fn(usize) -> T) {
-    let len = series::len(list);
-    let kept = len.min(max_len);
-    into.resize(into.len() + (max_len - kept), T::default());
-    into.extend((len - kept..len).map(element));
+/// Writes the zeros in front of a list that is shorter than `max_len`; the
+/// elements that follow them, the newest.
+fn padded<'l, E, T: Default + Clone>(list: &'l [E], max_len: usize, into: &mut Vec<T>) -> &'l [E] {
+    let newest = list.get(list.len().saturating_sub(max_len)..).unwrap_or_default();
+    into.resize(into.len() + (max_len - newest.len()), T::default());
+    newest
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::json_row::{JsonRow, MERCHANT, Owned, USER};
+use super::row::Excess;
 use super::*;
 use crate::manifest::fixture;
 use crate::rows::{Column, Rows, Values};
@@ -27,14 +28,14 @@ fn user(features: Json) -> JsonRow {
 
 fn encoded(encoder: &Encoder, row: &JsonRow) -> Rows {
     let mut rows = encoder.empty_rows(1);
-    encoder.encode(row, AS_OF, &mut rows).unwrap();
+    encoder.encode(row, AS_OF, &mut Scratch::default(), &mut rows).unwrap();
     rows
 }
 
 /// `field: description` of every violation.
 fn faults(manifest: &Json, row: &JsonRow) -> (FaultCode, Vec<String>) {
     let encoder = encoder(manifest);
-    let fault = encoder.encode(row, AS_OF, &mut encoder.empty_rows(1)).unwrap_err();
+    let fault = encoder.encode(row, AS_OF, &mut Scratch::default(), &mut encoder.empty_rows(1)).unwrap_err();
     let violations = fault.violations.iter().map(|at| format!("{}: {}", at.field, at.description));
     (fault.code, violations.collect())
 }
@@ -79,7 +80,9 @@ fn rows_are_encoded_as_training_encodes_them() {
         let encoder = Encoder::new(&manifest, fields).unwrap();
         let mut rows = encoder.empty_rows(1);
         let as_of = row["as_of"].as_str().unwrap().parse().unwrap();
-        encoder.encode(&JsonRow::new(row, fields), as_of, &mut rows).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        encoder
+            .encode(&JsonRow::new(row, fields), as_of, &mut Scratch::default(), &mut rows)
+            .unwrap_or_else(|fault| panic!("{name}: {fault}"));
         for (input, column) in manifest.inputs.iter().zip(rows.columns()) {
             assert_encoded(&format!("{name}, {}", input.name), column, &case["inputs"][&input.name]);
         }
@@ -103,7 +106,7 @@ fn defaults_stand_in_for_what_is_absent_and_are_named() {
     let encoder = encoder(&fixture::gmv());
     let row = merchant(json!({"city": "", "daily_gmv": [0.0], "extra": {"shelf_life": {}}}));
     let mut rows = encoder.empty_rows(1);
-    let defaulted = encoder.encode(&row, AS_OF, &mut rows).unwrap();
+    let defaulted = encoder.encode(&row, AS_OF, &mut Scratch::default(), &mut rows).unwrap();
     let area = 1 + (xxhash_rust::xxh3::xxh3_64(b"area=centre") % 49) as i64;
     assert_eq!(columns(&rows)[0], ids(&[0, area, 3, 4]));
     assert_eq!(columns(&rows)[1], floats(&[1.0, 0.0, 2.0]));
@@ -115,7 +118,7 @@ fn nothing_is_named_where_all_was_sent() {
     let encoder = encoder(&fixture::gmv());
     let row = merchant(json!({"city": "Nice", "area": "a", "rating": 1, "daily_gmv": [1],
         "extra": {"shelf_life": {"number": 3}}}));
-    assert!(encoder.encode(&row, AS_OF, &mut encoder.empty_rows(1)).unwrap().is_empty());
+    assert!(encoder.encode(&row, AS_OF, &mut Scratch::default(), &mut encoder.empty_rows(1)).unwrap().is_empty());
 }
 
 #[test]
@@ -199,11 +202,43 @@ fn a_nan_is_named_once_wherever_it_hides() {
 }
 
 #[test]
+fn what_is_too_long_is_named_and_nothing_else_looked_at() {
+    let mut row = merchant(json!({"rating": 7, "extra": {"mood": {"number": 1}}}));
+    row.set("daily_gmv", Owned::Numbers(vec![f64::NAN; 16_385]));
+    row.extra.insert("dishes".to_owned(), Owned::Categories(vec!["soup"; 20_000]));
+    row.excess.push(Excess { field: "events", what: "elements", found: 30_000, most: 16_384 });
+    let (code, violations) = faults(&fixture::gmv(), &row);
+    assert_eq!(code, FaultCode::InvalidArgument);
+    assert_eq!(
+        violations,
+        [
+            "features.events: has 30000 elements, wanted at most 16384",
+            "features.daily_gmv: has 16385 elements, wanted at most 16384",
+            "features.extra.dishes: has 20000 elements, wanted at most 16384",
+        ]
+    );
+}
+
+#[test]
+fn more_than_64_features_that_are_left_out_are_all_named() {
+    let mut manifest = fixture::gmv();
+    let names: Vec<String> = (0..130).map(|number| format!("f{number}")).collect();
+    let feature = |name: &String| json!({"name": name, "kind": "number", "default": null, "range": [0, 1]});
+    manifest["features"] = names.iter().map(feature).collect();
+    manifest["inputs"] = json!([{"name": "dense", "dtype": "float32", "shape": [130], "features": names}]);
+    let encoder = encoder(&manifest);
+    let row = merchant(json!({"extra": {"f3": {"number": 1}, "f63": {"number": 1}, "f64": {"number": 1}}}));
+    let defaulted = encoder.encode(&row, AS_OF, &mut Scratch::default(), &mut encoder.empty_rows(1)).unwrap();
+    let wanted = names.iter().enumerate().filter(|(number, _)| ![3, 63, 64].contains(number)).map(|(_, name)| name);
+    assert!(encoder.names(&defaulted).eq(wanted));
+}
+
+#[test]
 fn events_at_fault_are_named_by_their_position() {
     let mut row = user(json!({"events": [
         {"time": "2026-04-01T00:00:00Z"}, {"item": "tea"}, {"time": "2026-05-02T00:00:00Z"}
     ]}));
-    row.events[0][6] = Owned::Number(f64::NAN);
+    *row.field(USER, "events.price") = Owned::Numbers(vec![f64::NAN, 0.0, 0.0]);
     let (code, violations) = faults(&fixture::portrait(), &row);
     assert_eq!(code, FaultCode::InvalidArgument);
     assert_eq!(
@@ -251,7 +286,7 @@ fn rows_of_another_encoder_are_refused_and_left_alone() {
     let row = merchant(json!({"daily_gmv": [1]}));
     for mut rows in [Rows::default(), encoder(&fixture::portrait()).empty_rows(1)] {
         let before = rows.clone();
-        let fault = encoder(&fixture::gmv()).encode(&row, AS_OF, &mut rows).unwrap_err();
+        let fault = encoder(&fixture::gmv()).encode(&row, AS_OF, &mut Scratch::default(), &mut rows).unwrap_err();
         assert_eq!((fault.code, &rows), (FaultCode::Internal, &before));
     }
 }
@@ -288,9 +323,11 @@ proptest! {
         let encoder = encoder(&fixture::gmv());
         let mut mixed = encoder.empty_rows(merchants.len());
         let mut alone = encoder.empty_rows(merchants.len());
+        let mut scratch = Scratch::default();
         for merchant in &merchants {
             let mut one = encoder.empty_rows(1);
-            match (encoder.encode(merchant, AS_OF, &mut mixed), encoder.encode(merchant, AS_OF, &mut one)) {
+            let found = encoder.encode(merchant, AS_OF, &mut scratch, &mut mixed);
+            match (found, encoder.encode(merchant, AS_OF, &mut Scratch::default(), &mut one)) {
                 (Ok(_), Ok(_)) => alone.append(&one).unwrap(),
                 (found, alone) => prop_assert_eq!(found, alone),
             }
@@ -302,7 +339,7 @@ proptest! {
     fn what_is_encoded_has_the_manifests_shape_and_ids_within_bounds(merchant in any_merchant()) {
         let (manifest, encoder) = (fixture::parsed(&fixture::gmv()).unwrap(), encoder(&fixture::gmv()));
         let mut rows = encoder.empty_rows(1);
-        if encoder.encode(&merchant, AS_OF, &mut rows).is_err() {
+        if encoder.encode(&merchant, AS_OF, &mut Scratch::default(), &mut rows).is_err() {
             return Ok(());
         }
         for (column, input) in rows.columns().iter().zip(&manifest.inputs) {

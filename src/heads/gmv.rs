@@ -26,7 +26,7 @@ enum Shape {
 }
 
 /// The distribution of one merchant's GMV over the horizon.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Forecast {
     /// The mean, in the head's currency; from 0.
     pub expected_gmv: f64,
@@ -73,8 +73,8 @@ impl GmvHead {
         &self.quantiles
     }
 
-    /// The forecast of one row, read at the probabilities `quantiles`, each
-    /// strictly between 0 and 1.
+    /// Reads the forecast of one row, at the probabilities `quantiles`, each
+    /// strictly between 0 and 1. `into` is whatever was read before, or new.
     ///
     /// A point head answers its one number, at least 0 because a GMV is; it
     /// knows no distribution and answers no quantiles.
@@ -83,14 +83,24 @@ impl GmvHead {
     ///
     /// [`HeadError::NotFinite`] where an output is not finite or a result
     /// overflows `f64`, [`HeadError::Sigma`] where sigma is not above 0,
-    /// [`HeadError::Shape`] where the outputs are not the manifest's.
-    pub fn forecast(&self, outputs: &Rows, row: usize, quantiles: &[f64]) -> Result<Forecast, HeadError> {
-        let values = self.source.read(outputs, row)?;
-        match (self.shape, values) {
-            (Shape::Ziln, &[logit, mu, sigma]) => Ziln::new([logit, mu, sigma].map(f64::from))?.forecast(quantiles),
+    /// [`HeadError::Shape`] where the outputs are not the manifest's. `into` is
+    /// then of no use.
+    pub fn forecast(
+        &self,
+        outputs: &Rows,
+        row: usize,
+        quantiles: &[f64],
+        into: &mut Forecast,
+    ) -> Result<(), HeadError> {
+        into.quantiles.clear();
+        match (self.shape, self.source.read(outputs, row)?) {
+            (Shape::Ziln, &[logit, mu, sigma]) => {
+                Ziln::new([logit, mu, sigma].map(f64::from))?.forecast(quantiles, into)
+            }
             (Shape::Point, &[gmv]) => {
-                let gmv = finite(f64::from(gmv), || "the expected GMV".to_owned())?;
-                Ok(Forecast { expected_gmv: gmv.max(0.0), active_probability: 1.0, quantiles: Vec::new() })
+                into.expected_gmv = finite(f64::from(gmv), || "the expected GMV".to_owned())?.max(0.0);
+                into.active_probability = 1.0;
+                Ok(())
             }
             (Shape::Ziln | Shape::Point, other) => Err(self.source.misfit(other.len())),
         }
@@ -108,17 +118,15 @@ impl Ziln {
         Ok(Self { active: sigmoid(logit), mu, sigma })
     }
 
-    fn forecast(self, quantiles: &[f64]) -> Result<Forecast, HeadError> {
+    fn forecast(self, quantiles: &[f64], into: &mut Forecast) -> Result<(), HeadError> {
         let normal = Normal::standard();
-        let read = |&probability: &f64| {
+        into.expected_gmv = finite(self.mean(), || "the mean".to_owned())?;
+        into.active_probability = self.active;
+        for &probability in quantiles {
             let gmv = finite(self.quantile(&normal, probability), || format!("the quantile at {probability}"))?;
-            Ok((probability, gmv))
-        };
-        Ok(Forecast {
-            expected_gmv: finite(self.mean(), || "the mean".to_owned())?,
-            active_probability: self.active,
-            quantiles: quantiles.iter().map(read).collect::<Result<_, HeadError>>()?,
-        })
+            into.quantiles.push((probability, gmv));
+        }
+        Ok(())
     }
 
     /// `p · exp(μ + σ²/2)`.
@@ -180,6 +188,20 @@ mod tests {
         Rows::new(rows, vec![column]).unwrap()
     }
 
+    impl GmvHead {
+        fn forecast_of(&self, outputs: &Rows, row: usize, quantiles: &[f64]) -> Result<Forecast, HeadError> {
+            let mut forecast = Forecast::default();
+            self.forecast(outputs, row, quantiles, &mut forecast).map(|()| forecast)
+        }
+    }
+
+    impl Ziln {
+        fn forecast_of(self, quantiles: &[f64]) -> Result<Forecast, HeadError> {
+            let mut forecast = Forecast::default();
+            self.forecast(quantiles, &mut forecast).map(|()| forecast)
+        }
+    }
+
     fn assert_close(found: f64, wanted: f64) {
         assert!((found - wanted).abs() <= RELATIVE * wanted.abs(), "found {found}, wanted {wanted}");
     }
@@ -191,7 +213,7 @@ mod tests {
         assert!(references.len() >= 8, "the fixture is cut short");
         for reference in references {
             let asked: Vec<f64> = reference.quantiles.iter().map(|(probability, _)| *probability).collect();
-            let forecast = Ziln::new(reference.outputs).unwrap().forecast(&asked).unwrap();
+            let forecast = Ziln::new(reference.outputs).unwrap().forecast_of(&asked).unwrap();
             assert_close(forecast.expected_gmv, reference.expected);
             assert_close(forecast.active_probability, reference.active_probability);
             for ((_, found), (_, wanted)) in forecast.quantiles.iter().zip(&reference.quantiles) {
@@ -216,18 +238,27 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_of_the_forecast_before() {
+        let (mut forecast, outputs) = (Forecast::default(), outputs(1, &[0.0, 1.0, 1.0]));
+        for quantiles in [[0.1, 0.9].as_slice(), &[0.5]] {
+            head(&fixture::gmv()).forecast(&outputs, 0, quantiles, &mut forecast).unwrap();
+            assert_eq!(forecast, head(&fixture::gmv()).forecast_of(&outputs, 0, quantiles).unwrap());
+        }
+    }
+
+    #[test]
     fn each_row_has_its_own_forecast() {
         let head = head(&fixture::gmv());
         let outputs = outputs(2, &[0.0, 0.0, 1.0, 40.0, 8.0, 0.5]);
-        assert_close(head.forecast(&outputs, 0, &[]).unwrap().expected_gmv, 0.824_360_635_350_064_1);
-        assert_close(head.forecast(&outputs, 1, &[]).unwrap().expected_gmv, 3_377.867_931_673_534_7);
+        assert_close(head.forecast_of(&outputs, 0, &[]).unwrap().expected_gmv, 0.824_360_635_350_064_1);
+        assert_close(head.forecast_of(&outputs, 1, &[]).unwrap().expected_gmv, 3_377.867_931_673_534_7);
         assert_eq!((head.currency(), head.horizon_days(), head.quantiles()), ("EUR", 28, [0.1, 0.5, 0.9].as_slice()));
     }
 
     #[test]
     fn what_is_not_finite_is_named() {
         let head = head(&fixture::gmv());
-        let said = |values: [f32; 3]| head.forecast(&outputs(1, &values), 0, &[0.9]).unwrap_err().to_string();
+        let said = |values: [f32; 3]| head.forecast_of(&outputs(1, &values), 0, &[0.9]).unwrap_err().to_string();
         assert_eq!(said([f32::NAN, 1.0, 1.0]), "the logit is not finite");
         assert_eq!(said([1.0, f32::INFINITY, 1.0]), "mu is not finite");
         assert_eq!(said([1.0, 1.0, f32::NAN]), "sigma is not finite");
@@ -239,13 +270,13 @@ mod tests {
     #[test]
     fn a_quantile_at_one_is_no_infinity() {
         let head = head(&fixture::gmv());
-        let forecast = head.forecast(&outputs(1, &[3.0, 1.0, 1.0]), 0, &[1.0_f64.next_down()]).unwrap();
+        let forecast = head.forecast_of(&outputs(1, &[3.0, 1.0, 1.0]), 0, &[1.0_f64.next_down()]).unwrap();
         assert!(forecast.quantiles.iter().all(|(_, gmv)| gmv.is_finite()), "{forecast:?}");
     }
 
     #[test]
     fn a_point_head_answers_its_number_alone() {
-        let forecast = |gmv| point().forecast(&outputs(1, &[gmv]), 0, &[0.5]);
+        let forecast = |gmv| point().forecast_of(&outputs(1, &[gmv]), 0, &[0.5]);
         let alone = |expected_gmv| Forecast { expected_gmv, active_probability: 1.0, quantiles: Vec::new() };
         assert_eq!(forecast(12.5), Ok(alone(12.5)));
         assert_eq!(forecast(-0.25), Ok(alone(0.0)));
@@ -254,7 +285,7 @@ mod tests {
 
     #[test]
     fn outputs_of_another_shape_are_named() {
-        let said = |head: GmvHead| head.forecast(&outputs(1, &[1.0, 2.0]), 0, &[]).unwrap_err().to_string();
+        let said = |head: GmvHead| head.forecast_of(&outputs(1, &[1.0, 2.0]), 0, &[]).unwrap_err().to_string();
         assert_eq!(said(head(&fixture::gmv())), "output `ziln` holds 2 floats for this row, wanted 3");
         assert_eq!(said(point()), "output `gmv` holds 2 floats for this row, wanted 1");
     }
@@ -262,7 +293,7 @@ mod tests {
     #[test]
     fn a_row_that_is_not_there_is_an_error() {
         let outputs = outputs(1, &[0.0, 0.0, 1.0]);
-        assert!(matches!(head(&fixture::gmv()).forecast(&outputs, 1, &[]), Err(HeadError::Shape { found: 0, .. })));
+        assert!(matches!(head(&fixture::gmv()).forecast_of(&outputs, 1, &[]), Err(HeadError::Shape { found: 0, .. })));
     }
 
     proptest! {
@@ -272,14 +303,14 @@ mod tests {
             mut asked in prop::collection::vec(1e-6..1.0 - 1e-6, 2..10),
         ) {
             asked.sort_by(f64::total_cmp);
-            let forecast = Ziln::new([logit, mu, sigma]).unwrap().forecast(&asked).unwrap();
+            let forecast = Ziln::new([logit, mu, sigma]).unwrap().forecast_of(&asked).unwrap();
             prop_assert!(forecast.quantiles.is_sorted_by(|(_, low), (_, high)| low <= high), "{:?}", forecast);
             prop_assert!(forecast.quantiles.iter().all(|(_, gmv)| gmv.is_finite() && *gmv >= 0.0));
         }
 
         #[test]
         fn no_answer_holds_a_number_that_is_not_finite(values: [f32; 3], asked in 0.0..1.0) {
-            if let Ok(forecast) = head(&fixture::gmv()).forecast(&outputs(1, &values), 0, &[asked]) {
+            if let Ok(forecast) = head(&fixture::gmv()).forecast_of(&outputs(1, &values), 0, &[asked]) {
                 prop_assert!(forecast.expected_gmv.is_finite() && forecast.expected_gmv >= 0.0);
                 prop_assert!((0.0..=1.0).contains(&forecast.active_probability));
                 prop_assert!(forecast.quantiles.iter().all(|(_, gmv)| gmv.is_finite()));

@@ -52,19 +52,26 @@ impl PortraitHead {
         Self { groups: groups.iter().filter_map(|group| TagHead::new(manifest, group)).collect(), embedding }
     }
 
-    /// The portrait of one row.
+    /// A portrait of nobody, to be read into.
+    pub fn blank(&self) -> Portrait<'_> {
+        Portrait { groups: self.groups.iter().map(TagHead::blank).collect(), embedding: Vec::new() }
+    }
+
+    /// Reads the portrait of one row. `into` was made by [`PortraitHead::blank`].
     ///
     /// # Errors
     ///
     /// [`HeadError::NotFinite`] where an output is not finite or its calibrated
-    /// logit overflows, [`HeadError::Shape`] where the outputs are not the manifest's.
-    pub fn portrait<'h>(&'h self, outputs: &Rows, row: usize) -> Result<Portrait<'h>, HeadError> {
-        let groups = self.groups.iter().map(|group| group.read(outputs, row)).collect::<Result<_, _>>()?;
-        let embedding = match &self.embedding {
-            Some(source) => read_embedding(source, outputs, row)?,
-            None => Vec::new(),
-        };
-        Ok(Portrait { groups, embedding })
+    /// logit overflows, [`HeadError::Shape`] where the outputs are not the
+    /// manifest's. `into` is then of no use.
+    pub fn portrait(&self, outputs: &Rows, row: usize, into: &mut Portrait<'_>) -> Result<(), HeadError> {
+        for (head, group) in self.groups.iter().zip(&mut into.groups) {
+            head.read(outputs, row, &mut group.tags)?;
+        }
+        match &self.embedding {
+            Some(source) => read_embedding(source, outputs, row, &mut into.embedding),
+            None => Ok(()),
+        }
     }
 }
 
@@ -85,41 +92,49 @@ impl TagHead {
         })
     }
 
-    fn read<'h>(&'h self, outputs: &Rows, row: usize) -> Result<Group<'h>, HeadError> {
-        let mut values = self.calibrated(self.source.read(outputs, row)?)?;
-        if self.exclusive {
-            softmax(&mut values);
-        } else {
-            values.iter_mut().for_each(|value| *value = sigmoid(*value));
+    fn blank(&self) -> Group<'_> {
+        let tags = self.labels.iter().map(|label| (label.as_str(), 0.0)).collect();
+        Group { name: &self.name, exclusive: self.exclusive, tags }
+    }
+
+    fn read(&self, outputs: &Rows, row: usize, tags: &mut [(&str, f64)]) -> Result<(), HeadError> {
+        let logits = self.source.read(outputs, row)?;
+        for ((_, value), logit) in tags.iter_mut().zip(self.calibrated(logits)) {
+            *value = finite(logit, || format!("a logit of `{}`", self.name))?;
         }
-        let tags = self.labels.iter().map(String::as_str).zip(values).collect();
-        Ok(Group { name: &self.name, exclusive: self.exclusive, tags })
+        if self.exclusive {
+            softmax(tags);
+        } else {
+            tags.iter_mut().for_each(|(_, value)| *value = sigmoid(*value));
+        }
+        Ok(())
     }
 
     /// `logits · scale + bias`; a missing bias is 0.
-    fn calibrated(&self, logits: &[f32]) -> Result<Vec<f64>, HeadError> {
+    fn calibrated(&self, logits: &[f32]) -> impl Iterator<Item = f64> {
         let Calibration { scale, bias } = &self.calibration;
         let biases = bias.iter().copied().chain(std::iter::repeat(0.0));
-        let what = || format!("a logit of `{}`", self.name);
-        logits.iter().zip(biases).map(|(&logit, bias)| finite(f64::from(logit) * scale + bias, what)).collect()
+        logits.iter().zip(biases).map(move |(&logit, bias)| f64::from(logit) * scale + bias)
     }
 }
 
 /// Logits become probabilities that sum to 1. The largest logit is taken off
 /// first, so that no exponential overflows.
-fn softmax(values: &mut [f64]) {
-    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    values.iter_mut().for_each(|value| *value = (*value - largest).exp());
-    let sum: f64 = values.iter().sum();
-    values.iter_mut().for_each(|value| *value /= sum);
+fn softmax(tags: &mut [(&str, f64)]) {
+    let largest = tags.iter().map(|(_, logit)| *logit).fold(f64::NEG_INFINITY, f64::max);
+    tags.iter_mut().for_each(|(_, value)| *value = (*value - largest).exp());
+    let sum: f64 = tags.iter().map(|(_, exponential)| exponential).sum();
+    tags.iter_mut().for_each(|(_, value)| *value /= sum);
 }
 
-fn read_embedding(source: &Source, outputs: &Rows, row: usize) -> Result<Vec<f32>, HeadError> {
+fn read_embedding(source: &Source, outputs: &Rows, row: usize, into: &mut Vec<f32>) -> Result<(), HeadError> {
     let values = source.read(outputs, row)?;
-    match values.iter().all(|value| value.is_finite()) {
-        true => Ok(values.to_vec()),
-        false => Err(HeadError::NotFinite { what: "the embedding".to_owned() }),
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err(HeadError::NotFinite { what: "the embedding".to_owned() });
     }
+    into.clear();
+    into.extend_from_slice(values);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -154,6 +169,13 @@ mod tests {
         head
     }
 
+    impl PortraitHead {
+        fn portrait_of(&self, outputs: &Rows, row: usize) -> Result<Portrait<'_>, HeadError> {
+            let mut portrait = self.blank();
+            self.portrait(outputs, row, &mut portrait).map(|()| portrait)
+        }
+    }
+
     fn outputs(columns: &[&[f32]]) -> Rows {
         let column = |values: &&[f32]| Column { width: values.len(), values: Values::F32(values.to_vec()) };
         Rows::new(1, columns.iter().map(column).collect()).unwrap()
@@ -171,7 +193,7 @@ mod tests {
             manifest["head"]["groups"] = json!([{"name": "tags", "kind": kind, "output": "tags", "labels": labels,
                 "calibration": {"scale": scale, "bias": bias}}]);
             let head = head_of(&manifest);
-            let portrait = head.portrait(&outputs(&[&logits]), 0).unwrap();
+            let portrait = head.portrait_of(&outputs(&[&logits]), 0).unwrap();
             for ((_, found), wanted) in portrait.groups[0].tags.iter().zip(probabilities) {
                 assert!((found - wanted).abs() <= RELATIVE * wanted, "found {found}, wanted {wanted}");
             }
@@ -181,7 +203,7 @@ mod tests {
     #[test]
     fn groups_and_tags_keep_the_manifests_order() {
         let head = head();
-        let portrait = head.portrait(&outputs(&[&[2.0, 0.0], &[0.0, 0.0, 0.0], &[1.0, 2.0, 3.0, 4.0]]), 0).unwrap();
+        let portrait = head.portrait_of(&outputs(&[&[2.0, 0.0], &[0.0, 0.0, 0.0], &[1.0, 2.0, 3.0, 4.0]]), 0).unwrap();
         assert_eq!(portrait.embedding, [1.0, 2.0, 3.0, 4.0]);
         let half = 0.5; // 2 · 0.5 + 0 equals 0 · 0.5 + 1.
         assert_eq!(
@@ -199,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_is_named() {
-        let said = |columns: &[&[f32]]| head().portrait(&outputs(columns), 0).unwrap_err().to_string();
+        let said = |columns: &[&[f32]]| head().portrait_of(&outputs(columns), 0).unwrap_err().to_string();
         let (age, departments, embedding) = ([0.0; 2], [0.0; 3], [0.0; 4]);
         assert_eq!(said(&[&[f32::NAN, 0.0], &departments, &embedding]), "a logit of `age` is not finite");
         assert_eq!(said(&[&age, &[0.0, f32::INFINITY, 0.0], &embedding]), "a logit of `departments` is not finite");
@@ -208,7 +230,7 @@ mod tests {
 
     #[test]
     fn outputs_of_another_shape_are_named() {
-        let said = |columns: &[&[f32]]| head().portrait(&outputs(columns), 0).unwrap_err().to_string();
+        let said = |columns: &[&[f32]]| head().portrait_of(&outputs(columns), 0).unwrap_err().to_string();
         assert_eq!(said(&[&[0.0; 3]]), "output `age` holds 3 floats for this row, wanted 2");
         assert_eq!(said(&[&[0.0; 2]]), "output `departments` holds 0 floats for this row, wanted 3");
     }
@@ -217,7 +239,7 @@ mod tests {
         #[test]
         fn exclusive_tags_sum_to_one(logits in prop::array::uniform2(prop::num::f32::NORMAL)) {
             let head = head();
-            let portrait = head.portrait(&outputs(&[&logits, &[0.0; 3], &[0.0; 4]]), 0).unwrap();
+            let portrait = head.portrait_of(&outputs(&[&logits, &[0.0; 3], &[0.0; 4]]), 0).unwrap();
             let sum: f64 = portrait.groups[0].tags.iter().map(|(_, probability)| probability).sum();
             prop_assert!((sum - 1.0).abs() < 1e-12, "{sum}");
         }
@@ -225,7 +247,7 @@ mod tests {
         #[test]
         fn every_probability_lies_between_zero_and_one(logits in prop::array::uniform3(prop::num::f32::NORMAL)) {
             let head = head();
-            let portrait = head.portrait(&outputs(&[&[0.0; 2], &logits, &[0.0; 4]]), 0).unwrap();
+            let portrait = head.portrait_of(&outputs(&[&[0.0; 2], &logits, &[0.0; 4]]), 0).unwrap();
             prop_assert!(portrait.groups[1].tags.iter().all(|(_, probability)| (0.0..=1.0).contains(probability)));
         }
     }
