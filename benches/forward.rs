@@ -50,7 +50,9 @@ fn forward(criterion: &mut Criterion, model: &str) -> anyhow::Result<()> {
     for count in ROWS {
         let rows = rows(&version, count)?;
         group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(BenchmarkId::new("rows", count), |bencher| bencher.iter(|| version.engine.forward(&[&rows])));
+        group.bench_function(BenchmarkId::new("rows", count), |bencher| {
+            bencher.iter(|| version.engine.forward(&[&rows]))
+        });
     }
     group.finish();
     Ok(())

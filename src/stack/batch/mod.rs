@@ -116,10 +116,7 @@ impl Batches {
         let (reply, scored) = oneshot::channel();
         let (mut waiting, lead) = self.push(job, reply)?;
         if let Some(lead) = lead {
-            // Whatever else is ready on this thread comes first: what was read from
-            // the sockets together runs together.
-            tokio::task::yield_now().await;
-            lead.run();
+            lead.gather_and_run().await;
         }
         let scored = scored.await.map_err(|_gone| died(model.as_ref()))?;
         waiting.places.clear();
