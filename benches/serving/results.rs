@@ -22,6 +22,9 @@ pub(crate) struct Results {
     pub(crate) starts: Vec<(Model, Start)>,
     /// Clients that vanished, of each repetition.
     pub(crate) leaving: Vec<Left>,
+    /// Rows that ran although their deadline had passed, as the server counted them
+    /// over all overloads of each repetition.
+    pub(crate) late_rows: Vec<f64>,
 }
 
 /// What was asked of a server.

@@ -16,7 +16,8 @@ use h2::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use tokio::{net::TcpStream, task::JoinHandle};
-use tonic::Code;
+use tonic::{Code, Status};
+use tonic_types::{RetryInfo, StatusExt as _};
 
 use super::requests::Encoded;
 
@@ -64,6 +65,13 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// Where the status was: in the trailers, or alone in the headers.
     pub(crate) status: HeaderMap,
+}
+
+impl Answer {
+    /// When to come again, where the server says so.
+    pub(crate) fn retry_info(&self) -> Option<RetryInfo> {
+        Status::from_header_map(&self.status)?.get_details_retry_info()
+    }
 }
 
 impl Drop for Connection {

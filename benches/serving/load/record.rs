@@ -9,8 +9,7 @@ use hdrhistogram::Histogram;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use souk::api::proto::v1::PredictGmvResponse;
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic::Code;
 
 use super::{
     Load, Shape,
@@ -75,6 +74,8 @@ pub(crate) struct Measured {
     pub(crate) server_busy: f64,
     /// Processor time of the load generator within the window, in seconds.
     pub(crate) load_busy: f64,
+    /// Longest time in which this process did nothing at all, in seconds.
+    pub(crate) stood_still: f64,
     /// Most memory of the server within the window, in MiB.
     pub(crate) memory_mib: f64,
 }
@@ -167,8 +168,7 @@ impl Recorder {
 
     fn refused(&mut self, call: &Call<'_>, answer: &Answer) {
         self.refused.saturating_record(nanoseconds(call.sent, call.done));
-        let retry_info = || Status::from_header_map(&answer.status)?.get_details_retry_info();
-        self.retry_info += u64::from(answer.code == Code::ResourceExhausted && retry_info().is_some());
+        self.retry_info += u64::from(answer.code == Code::ResourceExhausted && answer.retry_info().is_some());
     }
 
     /// The sum of it.
@@ -189,6 +189,7 @@ impl Recorder {
             batch_rows: self.batch_rows as f64 / self.checked.max(1) as f64,
             server_busy: used.server.as_secs_f64(),
             load_busy: used.load.as_secs_f64(),
+            stood_still: used.longest_gap.as_secs_f64(),
             memory_mib: used.peak_kib as f64 / 1024.0,
         }
     }

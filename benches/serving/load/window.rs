@@ -24,6 +24,8 @@ pub(crate) struct Used {
     pub(crate) load: Duration,
     /// Most memory of the server, of what was seen ten times a second, in KiB.
     pub(crate) peak_kib: u64,
+    /// Longest time between two looks: far more than [`LOOK`] where the machine stood still.
+    pub(crate) longest_gap: Duration,
 }
 
 /// How often memory is looked at.
@@ -47,12 +49,14 @@ pub(crate) async fn watch(window: Window, server: u32) -> anyhow::Result<Used> {
     let (server, own) = (Process::of(server), Process::own());
     sleep_until(window.begin.into()).await;
     let before = (server.usage()?, own.usage()?);
-    let mut peak_kib = 0;
-    while Instant::now() < window.end {
+    let (mut peak_kib, mut longest_gap, mut looked) = (0, Duration::ZERO, Instant::now());
+    while looked < window.end {
         peak_kib = peak_kib.max(server.usage()?.resident_kib);
-        sleep_until((Instant::now() + LOOK).min(window.end).into()).await;
+        sleep_until((looked + LOOK).min(window.end).into()).await;
+        longest_gap = longest_gap.max(looked.elapsed());
+        looked = Instant::now();
     }
     let after = (server.usage()?, own.usage()?);
     let busy = |before: &Usage, after: &Usage| after.busy.saturating_sub(before.busy);
-    Ok(Used { server: busy(&before.0, &after.0), load: busy(&before.1, &after.1), peak_kib })
+    Ok(Used { server: busy(&before.0, &after.0), load: busy(&before.1, &after.1), peak_kib, longest_gap })
 }

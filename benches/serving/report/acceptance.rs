@@ -110,6 +110,7 @@ fn overload(results: &Results) -> Vec<Line> {
         |figures: &Figures| Spread::of(figures.souk.iter().zip(&peak).map(|(souk, peak)| souk.per_second() / peak));
     let p99 = |figures: &Figures| figures.souk(|measured| measured.since_sent.p99 / 1000.0);
     let deadline = DEADLINE.as_secs_f64() * 1000.0;
+    let late_rows = Spread::of(results.late_rows.iter().copied());
     let mut lines = Vec::new();
     for times in [2.0, 3.0] {
         let (with, without) = (with(times), without(times));
@@ -126,6 +127,7 @@ fn overload(results: &Results) -> Vec<Line> {
     };
     lines.extend([
         line("overload: OK answers later than the deadline", sum(|measured| measured.late), AtMost(0.0)),
+        line("overload: rows that ran too late, by the server's count", late_rows, AtMost(0.0)),
         line("overload: refusals of another form", sum(Measured::ill_formed), AtMost(0.0)),
         line("overload: MiB more than before", grown(results), AtMost(OVERLOAD_MIB)),
         line("2 s after an overload: p50 by p50 before", recovered(results), AtMost(1.5)),

@@ -8,9 +8,13 @@ use tempfile::TempDir;
 use crate::{
     children::{self, Contender},
     load::{Load, Measured, Shape},
+    probe::Metrics,
     results::{Kind, Point, Results, Start, Who},
     settings::{Model, Settings},
 };
+
+/// Seconds in which a load generator never does nothing while its machine runs.
+const STANDSTILL: f64 = 3.0;
 
 /// The servers of one model in one repetition.
 pub(super) struct Hall<'s> {
@@ -55,6 +59,11 @@ impl<'s> Hall<'s> {
         Ok(Start { ready_after, memory_mib: mib(usage.resident_kib), peak_mib: mib(usage.peak_kib) })
     }
 
+    /// What Souk says of a metric, over all labels; `None` where it has none.
+    pub(super) async fn metric(&self, name: &str) -> Option<f64> {
+        Metrics::of(self.souk.http).await?.sum(name)
+    }
+
     /// Measures one point of one contender.
     pub(super) async fn measure(
         &self,
@@ -66,6 +75,8 @@ impl<'s> Hall<'s> {
         let point = Point { model: self.model, kind };
         self.progress.set_message(format!("{point}, {who:?}"));
         let measured = self.send(who, ask).await?;
+        // A virtual machine that was moved or saved; nobody's fault, and nobody's figure.
+        let measured = if measured.stood_still > STANDSTILL { self.send(who, ask).await? } else { measured };
         let (rate, p99) = (measured.per_second(), measured.latency.p99);
         let line = format!("{} {point}, {who:?}: {rate:.0}/s, p99 {p99:.0} µs", self.progress.prefix());
         self.progress.suspend(|| eprintln!("{line}"));

@@ -7,7 +7,6 @@ use tokio::time::sleep;
 use super::{Ask, Hall};
 use crate::{
     load::Shape,
-    probe::Metrics,
     results::{Left, Results, Who},
     settings::Model,
 };
@@ -27,7 +26,7 @@ pub(super) async fn run(hall: &Hall<'_>, results: &mut Results) -> anyhow::Resul
     }
     let before_mib = leave(hall, WARM_UP).await?;
     let after_mib = leave(hall, CLIENTS).await?;
-    let queue_rows = Metrics::of(hall.souk.http).await.and_then(|metrics| metrics.sum("souk_queue_rows"));
+    let queue_rows = hall.metric("souk_queue_rows").await;
     results.leaving.push(Left { clients: CLIENTS, before_mib, after_mib, queue_rows });
     Ok(())
 }

@@ -53,6 +53,7 @@ pub(super) async fn run(hall: &Hall<'_>, results: &mut Results) -> anyhow::Resul
         sleep(RECOVERY).await;
         calm(hall, true, deadline, results).await?;
     }
+    results.late_rows.extend(hall.metric("souk_late_rows_run_total").await);
     Ok(())
 }
 
