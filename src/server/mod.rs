@@ -31,7 +31,7 @@ use crate::{
         Drain, GmvEndpoint, JsonError, JsonForms, MerchantGmvServiceServer, PortraitEndpoint, Scoring,
         UserPortraitServiceServer, proto::DESCRIPTORS, today_utc,
     },
-    config::{BatchConfig, Settings},
+    config::{BatchConfig, RuntimeConfig, Settings},
     model::{Engines, Version},
     registry::{Preparation, Registry, STABLE, ScanError, scan},
     stack::{BatchRules, Limits, RunnerError, Runners, Stack, ThreadSetup, assemble},
@@ -180,7 +180,10 @@ impl Server {
 
 /// When batches run, and where.
 fn rules(settings: &Settings) -> BatchRules {
-    BatchRules { linger: settings.batch.linger, inline_below: settings.runtime.inline_below }
+    let RuntimeConfig { inline_below, .. } = settings.runtime;
+    let sockets = settings.runtime.io_threads().get();
+    let eager = settings.runtime.runners().get().saturating_sub(sockets).max(1);
+    BatchRules { linger: settings.batch.linger, inline_below, eager }
 }
 
 /// How much may wait.

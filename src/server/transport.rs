@@ -27,6 +27,12 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// client can open calls until memory ends.
 const CALLS_PER_CONNECTION: u32 = 1024;
 
+/// Calls of one connection that were cancelled before they were looked at. Beyond
+/// this the connection is closed as an attack, with all others on it; clients cancel
+/// each call whose deadline passes, so that in an overload all of them may be. h2's
+/// default is 20.
+const RESETS: usize = 1024;
+
 /// Serves until `close`, and then until all connections are closed.
 pub(super) fn serve(
     incoming: Incoming,
@@ -38,6 +44,7 @@ pub(super) fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(CALLS_PER_CONNECTION)
+        .http2_max_pending_accept_reset_streams(Some(RESETS))
         // First, so that it sees codes as callers do.
         .layer(ObserveLayer::new(metrics))
         .layer(MapResponseLayer::new(oversize_is_exhausted))

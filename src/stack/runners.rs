@@ -282,7 +282,7 @@ mod tests {
     }
 
     /// Everything that was warmed up runs inline.
-    const RULES: BatchRules = BatchRules { linger: Duration::ZERO, inline_below: Duration::from_secs(1) };
+    const RULES: BatchRules = BatchRules { linger: Duration::ZERO, inline_below: Duration::from_secs(1), eager: 2 };
 
     fn pool(count: usize) -> Runners {
         pool_with(count, RULES)
@@ -448,7 +448,7 @@ mod tests {
 
     #[tokio::test]
     async fn rows_linger_for_company_where_they_are_told_to() {
-        let rules = BatchRules { linger: Duration::from_millis(20), inline_below: Duration::from_secs(1) };
+        let rules = BatchRules { linger: Duration::from_millis(20), ..RULES };
         let (model, mut runners) = (Arc::new(Echo::default()), pool_with(1, rules));
         model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
         let begun = Instant::now();

@@ -38,7 +38,15 @@ pub struct BatchRules {
     /// A batch that is expected to take less runs on the thread that its requests
     /// arrived on. Zero: none does.
     pub inline_below: Duration,
+    /// So many runners work whenever there is anything to do. The others are a
+    /// reserve: with fewer cores than busy threads they would take the cores from
+    /// those that read sockets, and leave smaller batches to each other.
+    pub eager: usize,
 }
+
+/// How much work must wait for each runner of the reserve: several times what it costs
+/// to have one more thread on the same cores.
+const RESERVE: Duration = Duration::from_millis(1);
 
 /// Something that one particular runner does between batches, such as a warm-up.
 pub(super) type Errand = Box<dyn FnOnce() + Send>;
@@ -69,6 +77,13 @@ struct State {
     /// Those of them that were told of some and are about to wake.
     told: usize,
     closed: bool,
+}
+
+impl State {
+    /// Runners that work or were told to.
+    fn awake(&self) -> usize {
+        (self.errands.len() + self.told).saturating_sub(self.asleep)
+    }
 }
 
 /// What a runner does next.
@@ -158,15 +173,28 @@ impl Batches {
 
     /// Whether a batch of so many rows is to run on the thread that it arrived on.
     pub(super) fn runs_here(&self, model: &dyn Forward, rows: usize) -> bool {
-        let BatchRules { linger, inline_below } = self.shared.rules;
+        let BatchRules { linger, inline_below, .. } = self.shared.rules;
         let one_batch = rows <= model.max_batch_rows().get();
         // Who lingers waits for others, which a thread that reads sockets can't.
         linger.is_zero() && one_batch && model.cost().of(rows).is_some_and(|cost| cost < inline_below)
     }
 
+    /// Whether one more runner than so many is worth its while.
+    fn is_needed(&self, state: &State, others: usize) -> bool {
+        let Some(reserve) = (others + 1).checked_sub(self.shared.rules.eager.max(1)).filter(|reserve| *reserve > 0)
+        else {
+            return true;
+        };
+        // Who works looks here again when it is done, so nothing is left behind.
+        state.queue.work() >= RESERVE * u32::try_from(reserve).unwrap_or(u32::MAX)
+    }
+
     /// Tells at most so many runners that there is work.
     fn tell(&self, state: &mut State, batches: usize) {
         for _ in 0..batches.min(state.asleep - state.told) {
+            if !self.is_needed(state, state.awake()) {
+                return;
+            }
             state.told += 1;
             self.shared.work.notify_one();
         }
@@ -212,6 +240,10 @@ impl Batches {
         loop {
             if let Some(errand) = state.errands.get_mut(runner).and_then(VecDeque::pop_front) {
                 return Turn::Errand(errand);
+            }
+            if !state.closed && !self.is_needed(&state, state.awake().saturating_sub(1)) {
+                state = self.sleep(state, None);
+                continue;
             }
             let now = Instant::now();
             let Taken { batch, late, ripe } = state.queue.take(now);

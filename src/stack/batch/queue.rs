@@ -118,6 +118,12 @@ impl Queue {
             .map_or(0, |line| line.rows)
     }
 
+    /// How long one runner would be busy with all that waits.
+    pub(super) fn work(&self) -> Duration {
+        let cost = |model: Arc<dyn Forward>, rows| model.cost().share(rows, model.max_batch_rows().get());
+        self.rows().into_iter().map(|(model, rows)| cost(model, rows)).sum()
+    }
+
     /// The model of a line that has rows.
     pub(super) fn model(&self, key: LineKey) -> Option<Arc<dyn Forward>> {
         let front = self.versions.get(&key.version)?.lines.get(key.lane.index())?.front()?;
