@@ -93,7 +93,7 @@ impl Encoding {
     /// Encodes the next entities; whether there are more. What one row needs the
     /// next one uses again, and nothing of it is kept over to the next turn.
     fn turn<E: Entity>(&mut self, frames: &[Bytes]) -> Result<bool, ScoreError> {
-        let (turn, encoder) = (Turn::begin(), &self.version.encoder);
+        let (mut turn, encoder) = (Turn::begin(), &self.version.encoder);
         let (mut entity, mut scratch) = (EntityView::<E::Features<'_>>::default(), Scratch::default());
         for (index, frame) in frames.iter().enumerate().skip(self.outcomes.len()) {
             entity.clear();
@@ -105,7 +105,7 @@ impl Encoding {
             let encoded = encode_one::<E>(&entity, encoder, self.today, &mut scratch, &mut self.rows);
             let encoded = encoded.map_err(|fault| row_error(fault, path));
             self.outcomes.push(Outcome { id: entity.id.to_owned(), encoded });
-            if turn.is_over() {
+            if turn.is_over_after(frame.len()) {
                 break;
             }
         }

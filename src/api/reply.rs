@@ -66,6 +66,11 @@ impl Results {
         defaulted.for_each(|name| self.text(DEFAULTED, name));
     }
 
+    /// How long they are.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     fn text(&mut self, field: u32, text: &str) {
         encode_key(field, WireType::LengthDelimited, &mut self.0);
         encode_varint(text.len() as u64, &mut self.0);

@@ -170,13 +170,14 @@ impl Answered {
 
     /// Adds the next results; whether there are more.
     fn turn(&self, outcomes: &mut IntoIter<Outcome>, wording: &mut impl Wording, results: &mut Results) -> bool {
-        let turn = Turn::begin();
+        let mut turn = Turn::begin();
         for Outcome { id, encoded } in outcomes.by_ref() {
+            let before = results.bytes();
             match encoded {
                 Ok(encoded) => self.add(&id, &encoded, wording, results),
                 Err(error) => results.add(&id, &wording.refusal(error), iter::empty()),
             }
-            if turn.is_over() {
+            if turn.is_over_after(results.bytes() - before) {
                 break;
             }
         }

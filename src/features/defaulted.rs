@@ -24,7 +24,13 @@ impl Defaulted {
 
     /// The positions of the features, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + Clone {
-        let first = self.first;
-        (0..64).filter(move |index| first >> index & 1 == 1).chain(self.others.iter().copied())
+        let mut bits = self.first;
+        let first = std::iter::from_fn(move || {
+            let index = (bits != 0).then(|| bits.trailing_zeros() as usize);
+            // The lowest bit off.
+            bits &= bits.wrapping_sub(1);
+            index
+        });
+        first.chain(self.others.iter().copied())
     }
 }
