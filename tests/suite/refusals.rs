@@ -195,9 +195,10 @@ async fn a_request_that_would_overfill_the_queue_is_refused_with_when_to_come_ag
     let launch = Launch::new().set("batch.queue_rows", 1024).set("runtime.runners", 1);
     let server = launch.serving().await;
     let client = server.gmv().await;
-    // Together sixteen times what fits.
-    let calls = (0..16).map(|_| {
-        let (mut client, request) = (client.clone(), forecasts_of(merchants(1024)));
+    // Together sixteen times what fits. No request is larger than a batch: that
+    // would wait for its place.
+    let calls = (0..64).map(|_| {
+        let (mut client, request) = (client.clone(), forecasts_of(merchants(256)));
         tokio::spawn(async move { client.predict_gmv(request).await })
     });
     let (mut answered, mut overloaded) = (0, Vec::new());
