@@ -61,5 +61,5 @@ def _columns(hidden: Tensor, vectors: Tensor, direct: Tensor) -> Tensor:
 
 
 def _half_squares(fm: DeepFM, vectors: Tensor) -> Tensor:
-    """`[n, members, embedding_dim]` to `[n, members, n_outputs]`: pairs with itself, which the second order leaves out."""
+    """`[n, members, embedding_dim]` to `[n, members, n_outputs]`: what the second order leaves out, squares."""
     return 0.5 * torch.einsum("imk,mko->imo", vectors.square(), fm.factor_weights.detach().double())
