@@ -1,6 +1,6 @@
 """Freezes a trained module and writes its version folder.
 
-Nothing is written before the frozen module has been compared with the eager one.
+Nothing is written before the frozen module has been compared with the eager one that was trained.
 """
 
 from __future__ import annotations
@@ -65,9 +65,13 @@ def write_version(
     golden_rows: list[dict],
     card: str,
     most_bytes: int = MAX_VERSION_BYTES,
+    inference: torch.nn.Module | None = None,
 ) -> dict:
-    """Writes `model.pt`, `golden.jsonl`, `MODEL_CARD.md` and, last, `manifest.json`; returns golden outputs."""
-    frozen = freeze(module)
+    """Writes `model.pt`, `golden.jsonl`, `MODEL_CARD.md` and, last, `manifest.json`; returns golden outputs.
+
+    `inference` is frozen where it is given, a form of `module` that costs less and agrees with it.
+    """
+    module, frozen = module.eval(), freeze(inference or module)
     inputs = encode_rows(manifest, golden_rows)
     outputs = forward(frozen, manifest, inputs)
     check_parity(module, frozen, manifest, inputs)

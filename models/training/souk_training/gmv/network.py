@@ -27,6 +27,9 @@ PRIOR_DAYS = 0.5
 SMALLEST_LEVEL = 0.01
 # Log ratios of single days beyond this are cut: they are closures and errors, not sales.
 LARGEST_LOG_RATIO = 3.0
+# Affine maps that bring numbers to about -1 to 1: the share of recorded days, and log1p of level and orders.
+SHARE_OFFSET = -0.9
+VOLUME_SCALE, VOLUME_OFFSET = 0.2, -1.2
 # The factor by which a forecast may differ from the level, as a log.
 LARGEST_DELTA = 4.0
 SMALLEST_SIGMA, LARGEST_SIGMA = 0.05, 2.0
@@ -51,6 +54,9 @@ class RecentLevel(nn.Module):
     prior_days: Final[float] = PRIOR_DAYS
     smallest_level: Final[float] = SMALLEST_LEVEL
     largest_log_ratio: Final[float] = LARGEST_LOG_RATIO
+    share_offset: Final[float] = SHARE_OFFSET
+    volume_scale: Final[float] = VOLUME_SCALE
+    volume_offset: Final[float] = VOLUME_OFFSET
     recent_span: Final[int] = RECENT_DAYS
     recent: Final[int] = WINDOWS.index((0, RECENT_DAYS))
 
@@ -74,10 +80,9 @@ class RecentLevel(nn.Module):
         ratios = torch.log((sums / level + self.prior_days) / (counts + self.prior_days))
         daily = torch.log(torch.where(gmv > 0, gmv / level, 1.0)).clamp(-self.largest_log_ratio, self.largest_log_ratio)
         spread = torch.sqrt(daily.square() @ self.spread_grid)
-        # Factors and offsets bring the numbers to about -1 to 1.
         volume = torch.cat([level, orders[:, -self.recent_span :].sum(1, keepdim=True)], 1)
-        volume = torch.log1p(volume) * 0.2 - 1.2
-        recorded_share = counts / self.lengths - 0.9
+        volume = torch.log1p(volume) * self.volume_scale + self.volume_offset
+        recorded_share = counts / self.lengths + self.share_offset
         numbers = [ratios, recorded_share, daily[:, -self.recent_span :], spread, volume]
         return level, days, torch.cat(numbers, 1)
 

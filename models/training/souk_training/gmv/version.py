@@ -10,6 +10,7 @@ from souk_training.gmv import HORIZON_DAYS
 from souk_training.gmv.cross_validate import cross_validate
 from souk_training.gmv.dataset import Split, read_split
 from souk_training.gmv.evaluate import Scores, evaluate
+from souk_training.gmv.folded import FoldedGmv
 from souk_training.gmv.gmv_card import write_card
 from souk_training.gmv.golden_rows import golden_rows
 from souk_training.gmv.panel import read_panel
@@ -31,7 +32,8 @@ def train_version(layout: Layout, folder: Path, seed: int) -> Scores:
     scores = evaluate(panel, split, network, seed)
     manifest = version_manifest(split, version, layout.info.currency)
     text = write_card(layout.info, split, scores, settings, _command(folder, seed))
-    export.write_version(folder, network, manifest, golden_rows(manifest, seed), text)
+    rows = golden_rows(manifest, seed)
+    export.write_version(folder, network, manifest, rows, text, inference=FoldedGmv(network))
     for name in scores.errors:
         print(f"{name}: mean WAPE {scores.mean(name)[0]:.4f}, RMSLE {scores.mean(name)[1]:.4f}", file=sys.stderr)
     return scores
