@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! main → cli → server → api ─┬→ registry → model ─┬→ features, heads → manifest
-//!                            │                    └→ rows, error
-//!                            └→ stack → rows, error
-//! server → telemetry
+//!                            │                    └→ rows → cost
+//!                            └→ stack → rows, cost, error
+//! server, stack → telemetry
 //! ```
 //!
 //! | room | what it is for | what it does not know |
@@ -23,23 +23,24 @@
 //! | [`heads`] | outputs to forecasts and portraits | the wire |
 //! | [`stack`] | deadlines, bounds, batches, the threads that run them | protobuf, tonic, engines |
 //! | [`telemetry`] | what is measured, and its form for Prometheus | every other room |
+//! | [`cost`] | what a version's passes cost, learned | who asks, and why |
 //! | [`rows`] | inputs and outputs as plain vectors | features |
 //! | [`error`] | why a request was not scored, in words | codes |
 //!
 //! # The way of a request
 //!
-//! Socket → [`api`] counts the rows and resolves the version, once → each row is
-//! read where it lies and encoded against *that* version's manifest, in turns that
-//! leave the thread to others; bad rows get an error of their own
-//! → [`stack`]: deadline, admission, batch → [`rows::Forward`] on a runner's
-//! thread → outputs cut back to their callers → the version's [`heads::Head`] →
-//! reply, in the request's order.
+//! Socket → [`api`] counts the rows and resolves the version, once → [`stack`]:
+//! deadline, admission → each row is read where it lies and encoded against *that*
+//! version's manifest, in turns that leave the thread to others; bad rows get an
+//! error of their own → batch → [`rows::Forward`], for a small batch on the thread
+//! that its requests arrived on, else on a runner's → outputs cut back to their
+//! callers → the version's [`heads::Head`] → reply, in the request's order.
 //!
 //! # The way of a version
 //!
 //! [`registry::scan`] finds the folders → [`model::examine`] does all that can
-//! fail: manifest, digests, engine, golden rows → every runner runs it once in
-//! each warm-up size → one atomic store makes it live. A version that fails stays
+//! fail: manifest, digests, engine, golden rows → every thread that will run it
+//! runs it in each warm-up size → one atomic store makes it live. A version that fails stays
 //! out with all its problems named.
 //!
 //! # Invariants
@@ -49,10 +50,13 @@
 //! 3. What training computed and what is served is the same number, to the
 //!    manifest's tolerance: golden rows prove it at every load.
 //! 4. No NaN or infinity leaves as a number.
-//! 5. Rows that wait or run are bounded; messages of streams wait for their turn,
-//!    four a stream at most. What is late never runs.
-//! 6. Forward passes run on the runners' threads only (those of a version that is
-//!    being prepared on a thread of its own), never on tokio's.
+//! 5. What waits or runs is bounded in rows, bytes and expected wait; messages of
+//!    streams wait for their turn, four a stream at most. What is refused was not
+//!    encoded, and what is late never runs.
+//! 6. A thread that reads sockets runs no pass that is expected to take longer than
+//!    `runtime.inline_below`, and no other work for longer than that at a stretch.
+//!    All other passes run on the runners' threads; those of a version that is being
+//!    prepared on a thread of its own.
 //! 7. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
 //!    [`config`] alone reads the environment; [`telemetry`] alone knows
 //!    OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
