@@ -174,7 +174,7 @@ impl Default for RuntimeConfig {
         Self {
             io_threads: Count::Auto,
             runners: Count::Auto,
-            inline_below: Duration::from_micros(400),
+            inline_below: Duration::from_micros(250),
             intra_op_threads: NonZeroUsize::MIN,
             device: Device::Cpu,
         }
