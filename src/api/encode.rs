@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::{ScoreError, shown},
     features::{Defaulted, Encoder, FaultCode, RowFault, Scratch, Violation, row::Row},
+    manifest::Task,
     model::Version,
     rows::Rows,
 };
@@ -79,6 +80,32 @@ pub(super) async fn encode<E: Entity>(
         tokio::task::yield_now().await;
     }
     Ok((encoding.rows, encoding.outcomes))
+}
+
+/// What every request does with its `frames` before the stack has its rows, by
+/// itself, for those who measure it: reads the entities of a `task` where they lie
+/// (`souk.v1.Merchant` or `souk.v1.User` in wire format) and encodes them by
+/// `version`. Rows at fault are left out.
+///
+/// # Errors
+///
+/// [`ScoreError::BadField`] names the first entity that is none, or says that rows
+/// of this task are no messages.
+pub async fn encode_frames(
+    task: Task,
+    frames: Vec<Bytes>,
+    version: Arc<Version>,
+    today: Date,
+) -> Result<Rows, ScoreError> {
+    let (rows, _outcomes) = match task {
+        Task::MerchantGmv => encode::<Merchant>(frames, version, today).await?,
+        Task::UserPortrait => encode::<User>(frames, version, today).await?,
+        Task::Tensors => {
+            let description = "is `tensors`, wanted a task with typed rows".to_owned();
+            return Err(ScoreError::BadField { field: "task".to_owned(), description });
+        }
+    };
+    Ok(rows)
 }
 
 /// The rows of a request, as far as they are encoded.

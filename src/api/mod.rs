@@ -28,6 +28,7 @@ mod wire;
 
 pub use deadline::GrpcTimeoutLayer;
 pub use drain::Drain;
+pub use encode::encode_frames;
 pub use frames::{MerchantGmvServiceServer, UserPortraitServiceServer};
 pub use gmv::GmvEndpoint;
 pub use json::{JsonError, JsonForms};
