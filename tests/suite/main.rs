@@ -26,6 +26,8 @@ mod folders;
 mod golden;
 mod health;
 #[cfg(feature = "torch")]
+mod isolation;
+#[cfg(feature = "torch")]
 mod memory;
 mod metrics;
 #[cfg(feature = "torch")]

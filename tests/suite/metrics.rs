@@ -6,17 +6,7 @@ use souk::telemetry::METRICS;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 
-use super::common::{
-    program::PATIENCE,
-    server::{Launch, TestServer},
-};
-
-/// The value of the sample with this name and these labels.
-async fn value(server: &TestServer, sample: &str) -> Option<f64> {
-    let (_, text) = server.get("/metrics").await;
-    let mut found = text.lines().filter_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-    found.next().map(|value| value.parse().unwrap())
-}
+use super::common::{program::PATIENCE, scrape::value, server::Launch};
 
 #[tokio::test]
 async fn prometheus_is_answered_in_its_text_format() {

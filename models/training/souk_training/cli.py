@@ -17,6 +17,7 @@ ADAPTERS = {"koubei": "souk_training.adapters.koubei", "complete-journey": "souk
 FIXTURES = {
     "encoding": ("souk_training.fixtures", "write_encoding_fixtures"),
     "heads": ("souk_training.fixtures_heads", "write_head_fixtures"),
+    "marked": ("souk_training.fixtures_marked", "write_marked_module"),
 }
 
 _EXAMPLES = """examples:
@@ -53,7 +54,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         _add_task_verb(command.add_subparsers(required=True, metavar="TASK"), verb, arguments)
     _add_metrics(commands.add_parser("metrics", help="WAPE, RMSLE and coverage of scored rows"))
     _add_reference(commands.add_parser("reference", help="write the large model that benchmarks are run on"))
-    _add_fixtures(commands.add_parser("fixtures", help="write reference encodings or heads for tests"))
+    _add_fixtures(commands.add_parser("fixtures", help="write reference encodings, heads or a module for tests"))
     return parser
 
 

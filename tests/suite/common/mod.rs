@@ -1,8 +1,11 @@
 //! Servers, models and rows for tests.
 
+#[cfg(feature = "torch")]
+pub(crate) mod marked;
 pub(crate) mod models;
 pub(crate) mod program;
 #[cfg(feature = "torch")]
 pub(crate) mod raw;
 pub(crate) mod rows;
+pub(crate) mod scrape;
 pub(crate) mod server;
