@@ -13,7 +13,6 @@ use std::{
     thread,
 };
 
-use rustix::process::setpriority_process;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tower::Service;
@@ -33,11 +32,6 @@ use crate::{
 /// How often a warm-up runs each size: libtorch is steady after about three passes
 /// on a thread.
 const WARM_PASSES: usize = 3;
-
-/// Who reads sockets goes first where there are fewer cores than busy threads: it is
-/// done at once, and until it is, runners get no more to do. With 64 rows a request
-/// on two cores this is worth a tenth of the throughput.
-const NICENESS: i32 = 5;
 
 /// Runs at the start of every thread that runs models; what it returns lives as
 /// long as the thread.
@@ -187,9 +181,6 @@ impl Runner {
             // Before `self` is there to be dropped in a panic: a setup that panics
             // would do it again.
             let _kept = (self.setup)();
-            // Of this thread alone, as Linux understands it. Where it may not be, it
-            // runs as all others do.
-            let _ = setpriority_process(None, NICENESS);
             let runner = Replaced(Some(self));
             runner.work();
         };
