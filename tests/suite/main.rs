@@ -15,6 +15,8 @@
 mod common;
 
 mod architecture;
+#[cfg(feature = "torch")]
+mod batching;
 mod check;
 mod configuration;
 #[cfg(feature = "torch")]
@@ -30,6 +32,8 @@ mod isolation;
 #[cfg(feature = "torch")]
 mod memory;
 mod metrics;
+#[cfg(feature = "torch")]
+mod overload;
 #[cfg(feature = "torch")]
 mod readme;
 #[cfg(feature = "torch")]

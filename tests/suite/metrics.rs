@@ -84,6 +84,40 @@ async fn versions_that_answer_are_shown_and_what_they_answered_is_counted() {
     assert_eq!(value(&server, &of("INVALID_ARGUMENT")).await, Some(1.0));
 }
 
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn what_became_of_each_row_is_counted() {
+    use super::common::{
+        marked::{self, RAISES, rated},
+        rows::forecasts_of,
+        scrape::assert_sound,
+    };
+
+    let (_folder, launch) = marked::launch();
+    let server = launch.serving().await;
+    let mut client = server.gmv().await;
+    // Six good rows, two that the model raises on, three that no encoder takes.
+    for rows in [vec![1.0, 2.0, 3.0], vec![4.0, RAISES, f64::NAN, 5.0, -1.0], vec![RAISES], vec![6.0], vec![101.0]] {
+        client.predict_gmv(forecasts_of(rows.into_iter().map(rated).collect())).await.unwrap();
+    }
+    for (outcome, rows) in [("ok", 6.0), ("failed", 2.0), ("refused", 3.0)] {
+        let sample = format!(r#"souk_rows_total{{model="merchant_gmv",outcome="{outcome}",version="1"}}"#);
+        assert_eq!(value(&server, &sample).await, Some(rows), "{outcome}");
+    }
+    let of_version = |name: &str| format!(r#"{name}{{model="merchant_gmv",version="1"}}"#);
+    // One pass for each request with a row that could be encoded: 3, 3, 1 and 1 rows.
+    // Halving what failed is part of it, and warming up is no pass.
+    assert_eq!(value(&server, &of_version("souk_batch_rows_count")).await, Some(4.0));
+    assert_eq!(value(&server, &of_version("souk_batch_rows_sum")).await, Some(8.0));
+    assert_eq!(value(&server, &of_version("souk_compute_seconds_count")).await, Some(4.0));
+    let waits = |part: &str| format!(r#"souk_queue_wait_seconds_{part}{{model="merchant_gmv"}}"#);
+    assert_eq!(value(&server, &waits("count")).await, Some(4.0));
+    let sum = value(&server, &waits("sum")).await.unwrap();
+    assert!((0.0..4.0).contains(&sum), "{sum} s");
+    assert_eq!(value(&server, r#"souk_queue_rows{model="merchant_gmv"}"#).await, Some(0.0));
+    assert_sound(&server).await;
+}
+
 #[test]
 fn the_readmes_table_has_every_metric_with_its_labels_and_no_other() {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();

@@ -5,7 +5,7 @@ use http::{Request, Response, Uri};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use souk::api::proto::v1::merchant_gmv_service_client::MerchantGmvServiceClient;
-use tokio::{net::TcpStream, task::AbortHandle};
+use tokio::net::TcpStream;
 use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
 
@@ -15,16 +15,10 @@ pub(crate) type Raw = BoxCloneSyncService<Request<Body>, Response<Incoming>, hyp
 
 /// A client over such a connection.
 pub(crate) async fn gmv(server: &TestServer) -> MerchantGmvServiceClient<Raw> {
-    connect(server).await.0
-}
-
-/// The same, with the task that holds the socket: aborted, it closes it without a
-/// word, as a client does that was killed.
-pub(crate) async fn connect(server: &TestServer) -> (MerchantGmvServiceClient<Raw>, AbortHandle) {
     let stream = TcpStream::connect(server.grpc).await.unwrap();
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    let socket = tokio::spawn(connection).abort_handle();
+    tokio::spawn(connection);
     let send = tower::service_fn(move |request: Request<Body>| sender.clone().send_request(request));
     let origin: Uri = server.url().parse().unwrap();
-    (MerchantGmvServiceClient::with_origin(BoxCloneSyncService::new(send), origin), socket)
+    MerchantGmvServiceClient::with_origin(BoxCloneSyncService::new(send), origin)
 }

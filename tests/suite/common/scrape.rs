@@ -19,16 +19,21 @@ pub(crate) async fn total(server: &TestServer, name: &str) -> f64 {
     samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
 }
 
-/// Waits until rows wait, or until none does.
-pub(crate) async fn queue_is(server: &TestServer, wanted: impl Fn(f64) -> bool) {
+/// Waits until the total of the samples of this name is as wanted.
+pub(crate) async fn reaches(server: &TestServer, name: &str, wanted: impl Fn(f64) -> bool) {
     let reached = async {
-        while !wanted(total(server, "souk_queue_rows").await) {
+        while !wanted(total(server, name).await) {
             tokio::task::yield_now().await;
         }
     };
     if timeout(PATIENCE, reached).await.is_err() {
-        panic!("souk_queue_rows stays {}", total(server, "souk_queue_rows").await);
+        panic!("{name} stays {}", total(server, name).await);
     }
+}
+
+/// Waits until rows wait for a pass, as many as wanted.
+pub(crate) async fn queue_is(server: &TestServer, wanted: impl Fn(f64) -> bool) {
+    reaches(server, "souk_queue_rows", wanted).await;
 }
 
 /// No row was run late, no thread died, nothing panicked.
