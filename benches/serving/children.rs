@@ -18,6 +18,7 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
+    libtorch::{Choice, measure::Passes},
     load::{Load, Measured},
     process::{Process, Usage},
     raw::Raw,
@@ -120,6 +121,13 @@ pub(crate) async fn load(load: &Load) -> anyhow::Result<Measured> {
 pub(crate) async fn raw(folder: &Path, length: Duration) -> anyhow::Result<Raw> {
     let mut command = own("raw")?;
     command.arg(folder).arg(length.as_secs_f64().to_string());
+    answer(command).await
+}
+
+/// Measures the forward pass by one choice of libtorch's settings, in a process of its own.
+pub(crate) async fn chosen(folder: &Path, choice: &Choice, length: Duration) -> anyhow::Result<Passes> {
+    let mut command = own("chosen")?;
+    command.arg(folder).arg(serde_json::to_string(choice)?).arg(length.as_secs_f64().to_string());
     answer(command).await
 }
 

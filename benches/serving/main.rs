@@ -4,12 +4,14 @@
 //! One run starts everything that it compares, each in a process of its own, one
 //! after the other within each repetition; what it tells are ratios within the run.
 //! `benches/README.md` says how to read them. This program is also its own children:
-//! echo server, load generator, forward pass.
+//! echo server, load generator, forward pass. `serving libtorch` compares libtorch's
+//! settings instead.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people, who read what it prints")]
 
 mod children;
 mod echo;
+mod libtorch;
 mod load;
 mod probe;
 mod process;
@@ -39,13 +41,18 @@ struct Command {
     #[command(flatten)]
     settings: Settings,
     /// What cargo passes to every benchmark.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
-/// What this program is where it is its own child.
+/// What else this program does, and what it is where it is its own child.
 #[derive(Debug, Subcommand)]
 enum Role {
+    /// The forward pass by libtorch's settings, each in a process of its own.
+    Libtorch(libtorch::Wanted),
+    /// The forward pass by one choice of settings.
+    #[command(hide = true)]
+    Chosen { folder: PathBuf, choice: String, seconds: f64 },
     /// The echo server.
     #[command(hide = true)]
     Echo { listen: SocketAddr },
@@ -61,6 +68,10 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let done = match command.role {
         Some(Role::Echo { listen }) => echo::run(listen).map(|()| ExitCode::SUCCESS),
+        Some(Role::Libtorch(wanted)) => libtorch::run(&wanted, &command.settings).map(|()| ExitCode::SUCCESS),
+        Some(Role::Chosen { folder, choice, seconds }) => {
+            libtorch::measure::run(&folder, &choice, Duration::from_secs_f64(seconds)).map(|()| ExitCode::SUCCESS)
+        }
         Some(Role::Raw { folder, seconds }) => {
             raw::run(&folder, Duration::from_secs_f64(seconds)).map(|()| ExitCode::SUCCESS)
         }

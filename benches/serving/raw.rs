@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    io::Cursor,
     path::Path,
     sync::Barrier,
     thread::{self, available_parallelism},
@@ -21,7 +20,7 @@ use tch::{CModule, Tensor};
 const BATCHES: [usize; 7] = [1, 8, 32, 64, 128, 256, 512];
 
 /// Passes before anything is measured: libtorch's first ones are slow.
-const WARM_UP: usize = 20;
+pub(crate) const WARM_UP: usize = 20;
 
 /// What the forward pass alone reaches.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -40,7 +39,7 @@ impl Raw {
 }
 
 /// A version's module with golden inputs.
-struct Model {
+pub(crate) struct Model {
     module: CModule,
     inputs: Vec<(InputSpec, Vec<f64>)>,
     rows: usize,
@@ -48,6 +47,8 @@ struct Model {
 
 /// Measures the version in `folder` and prints one line of JSON.
 pub(crate) fn run(folder: &Path, length: Duration) -> anyhow::Result<()> {
+    // As the server sets it: see src/model/torch.rs.
+    tch::jit::f_set_profiling_mode(false)?;
     let model = Model::load(folder)?;
     let one_row = model.one_row(length)?;
     let rate = |rows: usize| Ok((rows, model.rows_per_second(rows, length)?));
@@ -57,11 +58,11 @@ pub(crate) fn run(folder: &Path, length: Duration) -> anyhow::Result<()> {
 }
 
 impl Model {
-    fn load(folder: &Path) -> anyhow::Result<Self> {
+    /// The version in `folder`, by whatever libtorch is set to.
+    pub(crate) fn load(folder: &Path) -> anyhow::Result<Self> {
         let manifest = Manifest::parse(&fs::read(folder.join("manifest.json"))?).map_err(|error| anyhow!("{error}"))?;
-        // As the server sets it: see src/model/torch.rs.
-        tch::jit::f_set_profiling_mode(false)?;
-        let mut module = CModule::load_data(&mut Cursor::new(fs::read(folder.join("model.pt"))?))?;
+        // From the file: copies of it in memory would be given back while memory is measured.
+        let mut module = CModule::load(folder.join("model.pt"))?;
         module.f_set_eval()?;
         let golden = fs::read_to_string(folder.join("golden.jsonl"))?;
         let lines: Vec<Value> = golden.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
@@ -71,7 +72,7 @@ impl Model {
     }
 
     /// The golden inputs, repeated up to `rows`.
-    fn tensors(&self, rows: usize) -> anyhow::Result<Vec<Tensor>> {
+    pub(crate) fn tensors(&self, rows: usize) -> anyhow::Result<Vec<Tensor>> {
         self.inputs.iter().map(|(spec, values)| self.tensor(spec, values, rows)).collect()
     }
 
@@ -86,7 +87,7 @@ impl Model {
     }
 
     fn one_row(&self, length: Duration) -> anyhow::Result<f64> {
-        let _kept = set_up();
+        let _kept = set_up(1);
         let inputs = self.tensors(1)?;
         let mut latencies: Histogram<u64> = Histogram::new(3)?;
         (0..WARM_UP).try_for_each(|_| self.forward(&inputs))?;
@@ -112,7 +113,7 @@ impl Model {
     }
 
     fn rate(&self, rows: usize, length: Duration, together: &Barrier) -> anyhow::Result<f64> {
-        let _kept = set_up();
+        let _kept = set_up(1);
         let inputs = self.tensors(rows)?;
         let warm = (0..WARM_UP).try_for_each(|_| self.forward(&inputs));
         together.wait();
@@ -125,14 +126,15 @@ impl Model {
         Ok(f64::from(passes) * rows as f64 / begun.elapsed().as_secs_f64())
     }
 
-    fn forward(&self, inputs: &[Tensor]) -> anyhow::Result<()> {
+    /// One pass.
+    pub(crate) fn forward(&self, inputs: &[Tensor]) -> anyhow::Result<()> {
         self.module.forward_ts(inputs).map(drop).context("the forward pass")
     }
 }
 
 /// A thread for forward passes, as the server sets its own up.
-fn set_up() -> impl Drop {
-    tch::set_num_threads(1);
+pub(crate) fn set_up(intra_op: i32) -> impl Drop {
+    tch::set_num_threads(intra_op);
     tch::no_grad_guard()
 }
 

@@ -75,7 +75,7 @@ async fn one_model(
 }
 
 /// The version that the server will answer with.
-fn version(settings: &Settings, model: Model) -> anyhow::Result<VersionFolder> {
+pub(crate) fn version(settings: &Settings, model: Model) -> anyhow::Result<VersionFolder> {
     let folder = settings.root(model).join("merchant_gmv");
     ensure!(
         folder.is_dir(),
