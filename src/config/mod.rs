@@ -80,7 +80,7 @@ pub struct BatchConfig {
     /// Most bytes that the requests of these rows hold in memory.
     pub queue_bytes: ByteSize,
     /// How long a request without a deadline may be expected to wait; with one it
-    /// may be a good half of the time that it has left. What would wait longer is
+    /// may be half of the time that it has left. What would wait longer is
     /// refused with `RESOURCE_EXHAUSTED` and told when to come again.
     #[serde(with = "humantime_serde")]
     pub queue_wait: Duration,

@@ -28,7 +28,7 @@ const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(10), Duration::
 
 /// How much of the time until its deadline a job may be expected to wait. An
 /// expectation can be wrong by half, and the answer has to be made and sent.
-const PATIENCE: f64 = 0.6;
+const PATIENCE: f64 = 0.5;
 
 /// How much may wait or run at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -441,7 +441,7 @@ mod tests {
         // Nothing waits yet: even 80 ms of work have their try.
         let mut first = task::spawn(admit.call(slow(20, Lane::Interactive, None)));
         assert_pending!(first.poll());
-        for (deadline, allowed) in [(None, 10), (Some(60), 33)] {
+        for (deadline, allowed) in [(None, 10), (Some(60), 27)] {
             ready(&mut admit);
             let next = slow(1, Lane::Interactive, deadline.map(Duration::from_millis));
             let refused = assert_ready_err!(task::spawn(admit.call(next)).poll());
