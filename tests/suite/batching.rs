@@ -83,34 +83,30 @@ async fn a_full_batch_waits_for_nobody() {
     assert_eq!(reply.unwrap().unwrap().into_inner().timing.unwrap().batch_rows, 8);
 }
 
-#[tokio::test]
+// Threads of their own for both clients: who decodes a large reply would hold the
+// other one back here already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_at_full_speed_does_not_hold_single_rows_back() {
     let server = Launch::new().set("runtime.runners", 1).serving().await;
     let (mut bulk, mut single) = (server.gmv().await, server.gmv().await);
     let (message, one) = (forecasts_of(merchants(1024)), forecasts_of(merchants(1)));
-    let ended = AtomicBool::new(false);
-    let streamed = async {
+    let streamed = tokio::spawn(async move {
         let messages = stream::iter((0..20).map(move |_| message.clone()));
         let replies = bulk.stream_gmv(messages).await.unwrap().into_inner();
-        let rows = replies.map(|reply| reply.unwrap().results.len()).collect::<Vec<_>>().await;
-        ended.store(true, Ordering::Relaxed);
-        rows
-    };
-    let singles = async {
-        let (mut calls, mut longest) = (0, Duration::ZERO);
-        while !ended.load(Ordering::Relaxed) {
-            let begun = Instant::now();
-            single.predict_gmv(one.clone()).await.unwrap();
-            longest = longest.max(begun.elapsed());
-            calls += 1;
-        }
-        (calls, longest)
-    };
-    let (rows, (calls, longest)) = tokio::join!(streamed, singles);
-    assert_eq!(rows, [1024; 20]);
-    // Loose, since this measures machines under test as well: 20 messages take
-    // many times that.
-    assert!(longest < Duration::from_secs(1) && calls > 20, "{calls} calls, the longest took {longest:?}");
+        replies.map(|reply| reply.unwrap().results.len()).collect::<Vec<_>>().await
+    });
+    let mut took = Vec::new();
+    while !streamed.is_finished() {
+        let begun = Instant::now();
+        single.predict_gmv(one.clone()).await.unwrap();
+        took.push(begun.elapsed());
+    }
+    assert_eq!(streamed.await.unwrap(), [1024; 20]);
+    took.sort_unstable();
+    // The median and a loose bound, since a machine under test has other things to
+    // do as well: behind 20 messages one would wait many times that.
+    let (calls, median) = (took.len(), took[took.len() / 2]);
+    assert!(calls > 20 && median < Duration::from_millis(500), "{calls} calls: {took:?}");
 }
 
 #[tokio::test]
