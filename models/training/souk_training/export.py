@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -105,4 +106,19 @@ def check_parity(eager, frozen, manifest: dict, inputs: dict[str, np.ndarray]) -
 def _save(frozen: torch.jit.ScriptModule, path: Path) -> None:
     part = path.with_suffix(".part")
     torch.jit.save(frozen, str(part))
+    drop_debug_information(part)
     os.replace(part, path)
+
+
+def drop_debug_information(archive: Path) -> None:
+    """Takes out of a TorchScript archive where each operator stood in the source.
+
+    It holds absolute paths of the machine that trained. Nothing needs it but the listing in a trace.
+    """
+    part = archive.with_suffix(".stripped")
+    with zipfile.ZipFile(archive) as full, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as stripped:
+        for entry in full.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                # The oldest date that a zip can hold: the same module gives the same bytes.
+                stripped.writestr(zipfile.ZipInfo(entry.filename), full.read(entry))
+    os.replace(part, archive)

@@ -76,13 +76,15 @@ struct State {
     asleep: usize,
     /// Those of them that were told of some and are about to wake.
     told: usize,
+    /// Runners on an errand.
+    away: usize,
     closed: bool,
 }
 
 impl State {
-    /// Runners that work or were told to.
+    /// Runners that run batches or were told to.
     fn awake(&self) -> usize {
-        (self.errands.len() + self.told).saturating_sub(self.asleep)
+        (self.errands.len() + self.told).saturating_sub(self.asleep + self.away)
     }
 }
 
@@ -108,7 +110,7 @@ impl Batches {
         metrics: Metrics,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let errands = (0..runners).map(|_| VecDeque::new()).collect();
-        let state = State { queue: Queue::new(rules.linger), errands, asleep: 0, told: 0, closed: false };
+        let state = State { queue: Queue::new(rules.linger), errands, asleep: 0, told: 0, away: 0, closed: false };
         let (answers, mut answered) = mpsc::unbounded_channel::<Vec<Answer>>();
         let shared = Shared { state: Mutex::new(state), work: Condvar::new(), rules, answers, metrics };
         let giving_out = async move {
@@ -222,10 +224,20 @@ impl Batches {
         loop {
             match self.turn(runner) {
                 Turn::Batch(batch) => self.give_out(self.run(&batch)),
-                Turn::Errand(errand) => errand(),
+                Turn::Errand(errand) => self.run_errand(errand),
                 Turn::End => return,
             }
         }
+    }
+
+    /// Somebody else sees to the queue meanwhile.
+    fn run_errand(&self, errand: Errand) {
+        let mut state = self.lock();
+        state.away += 1;
+        self.tell(&mut state, 1);
+        drop(state);
+        let _back = Back(self);
+        errand();
     }
 
     /// Runs a batch on this thread.
@@ -281,6 +293,15 @@ impl Batches {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock is held leaves the queue as it was between two steps.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A runner on an errand; it is back when this is dropped, also in a panic.
+struct Back<'b>(&'b Batches);
+
+impl Drop for Back<'_> {
+    fn drop(&mut self) {
+        self.0.lock().away -= 1;
     }
 }
 
