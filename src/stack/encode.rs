@@ -10,7 +10,7 @@ use std::{
 
 use tower::{Layer, Service};
 
-use super::{Encoded, Job, Scored, ScoredFuture};
+use super::{Encoded, Job, Scored, ScoredFuture, take_ready};
 use crate::error::ScoreError;
 
 /// Makes [`Encode`].
@@ -45,9 +45,7 @@ where
     }
 
     fn call(&mut self, job: Job) -> Self::Future {
-        // The one that said it was ready, not its clone.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let mut inner = take_ready(&mut self.inner);
         Box::pin(async move {
             let Job { model, rows, deadline, lane, .. } = job;
             let rows = rows.await?;

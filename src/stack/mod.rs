@@ -1,5 +1,6 @@
-//! From a request's rows to a model's outputs: refuse what can't be in time,
-//! bound what waits, run the rest in batches on threads of its own.
+//! From a request's rows to a model's outputs: refuse what can't be in time, bound
+//! what waits, encode the rest and run it in batches, small ones where they arrive
+//! and the others on threads of its own.
 //!
 //! Architecture invariant: nothing here knows protobuf, tonic or an engine; a
 //! model is whatever implements [`Forward`].
@@ -125,6 +126,13 @@ pub fn assemble(limits: Limits, metrics: Metrics, runners: Runners) -> Stack {
         .layer(EncodeLayer)
         .service(runners);
     BoxCloneSyncService::new(stack)
+}
+
+/// The service that said it was ready, for a call that outlives `call`; its clone
+/// stays behind.
+fn take_ready<S: Clone>(inner: &mut S) -> S {
+    let clone = inner.clone();
+    std::mem::replace(inner, clone)
 }
 
 #[cfg(test)]

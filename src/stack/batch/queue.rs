@@ -112,22 +112,17 @@ impl Queue {
 
     /// How many rows wait in a line.
     pub(super) fn waiting(&self, key: LineKey) -> usize {
-        self.versions
-            .get(&key.version)
-            .and_then(|version| version.lines.get(key.lane.index()))
-            .map_or(0, |line| line.rows)
+        self.look_at(key).map_or(0, |line| line.rows)
     }
 
     /// How long one runner would be busy with all that waits.
     pub(super) fn work(&self) -> Duration {
-        let cost = |model: Arc<dyn Forward>, rows| model.cost().share(rows, model.max_batch_rows().get());
-        self.rows().into_iter().map(|(model, rows)| cost(model, rows)).sum()
+        self.versions.values().flat_map(|version| &version.lines).map(Line::work).sum()
     }
 
     /// The model of a line that has rows.
     pub(super) fn model(&self, key: LineKey) -> Option<Arc<dyn Forward>> {
-        let front = self.versions.get(&key.version)?.lines.get(key.lane.index())?.front()?;
-        Some(Arc::clone(&front.model))
+        Some(Arc::clone(&self.look_at(key)?.front()?.model))
     }
 
     /// Whether nobody was on his way to take this line; now somebody is.
@@ -163,6 +158,10 @@ impl Queue {
                 return Taken { late, ..taken };
             }
         }
+    }
+
+    fn look_at(&self, key: LineKey) -> Option<&Line> {
+        self.versions.get(&key.version)?.lines.get(key.lane.index())
     }
 
     fn line(&mut self, key: LineKey) -> Option<&mut Line> {
@@ -215,6 +214,11 @@ impl Line {
 
     fn front(&self) -> Option<&Part> {
         self.parts.front()?.as_ref()
+    }
+
+    fn work(&self) -> Duration {
+        let Some(Part { model, .. }) = self.front() else { return Duration::ZERO };
+        model.cost().share(self.rows, model.max_batch_rows().get())
     }
 
     fn turn(&self, line: LineKey, linger: Duration, now: Instant) -> Option<Turn> {

@@ -1,0 +1,282 @@
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::{
+    cost::Cost,
+    rows::{Column, ForwardError, Values},
+    stack::Lane,
+};
+
+/// Answers each row's own value; raises where a row is 13, panics for 14, and
+/// answers one row too few for 15.
+#[derive(Default)]
+struct Echo {
+    passes: AtomicUsize,
+    cost: Cost,
+}
+
+impl Forward for Echo {
+    fn identity(&self) -> (&str, u64) {
+        ("echo", 2)
+    }
+
+    fn max_batch_rows(&self) -> NonZeroUsize {
+        NonZeroUsize::new(4).unwrap()
+    }
+
+    fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {
+        let rows = Rows::joined(parts)?;
+        self.passes.fetch_add(1, Ordering::SeqCst);
+        let has = |value| (0..rows.len()).any(|row| rows.columns()[0].f32_row(row) == [value]);
+        match () {
+            () if has(13.0) => Err(ForwardError::Raised("thirteen".into())),
+            () if has(14.0) => panic!("fourteen"),
+            () if has(15.0) => Ok(rows.slice(1..rows.len())),
+            () => Ok(rows),
+        }
+    }
+}
+
+/// Everything that was warmed up runs inline.
+const RULES: BatchRules = BatchRules { linger: Duration::ZERO, inline_below: Duration::from_secs(1), eager: 2 };
+
+fn pool(count: usize) -> Runners {
+    pool_with(count, RULES)
+}
+
+fn pool_with(count: usize, rules: BatchRules) -> Runners {
+    let setup: ThreadSetup = Arc::new(|| Box::new(()) as Box<dyn Any>);
+    Runners::start(NonZeroUsize::new(count).unwrap(), rules, &setup, &Metrics::none()).unwrap()
+}
+
+fn job(model: &Arc<Echo>, values: &[f32]) -> Encoded {
+    let column = Column { width: 1, values: Values::F32(values.to_vec()) };
+    let rows = Rows::new(values.len(), vec![column]).unwrap();
+    Encoded {
+        model: Arc::clone(model) as Arc<dyn Forward>,
+        rows,
+        deadline: None,
+        lane: Lane::Interactive,
+        since: Instant::now(),
+    }
+}
+
+/// Holds the first runner until the result is dropped.
+fn hold(runners: &Runners) -> mpsc::Sender<()> {
+    let (busy, working) = mpsc::channel::<()>();
+    let errand = Box::new(move || {
+        let _ = working.recv();
+    });
+    runners.open.batches.send(0, errand);
+    busy
+}
+
+#[tokio::test]
+async fn a_job_larger_than_a_batch_is_split_and_joined_in_order() {
+    let model = Arc::new(Echo::default());
+    let values: Vec<f32> = (100..110).map(|value| value as f32).collect();
+    let scored = pool(2).call(job(&model, &values)).await.unwrap();
+    assert_eq!(scored.outputs, job(&model, &values).rows);
+    assert_eq!(scored.batch_rows, 4);
+    assert_eq!(model.passes.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn many_callers_get_their_own_rows() {
+    let (model, runners) = (Arc::new(Echo::default()), pool(2));
+    let calls = (0..200_u16).map(|call| {
+        let values: Vec<f32> = (0..call % 7 + 1).map(|row| f32::from(call * 32 + 100 + row)).collect();
+        let (job, mut runners) = (job(&model, &values), runners.clone());
+        async move { assert_eq!(runners.call(job.clone()).await.unwrap().outputs, job.rows) }
+    });
+    futures::future::join_all(calls).await;
+}
+
+#[tokio::test]
+async fn rows_that_the_model_fails_on_are_alone_and_the_runner_lives() {
+    let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+    for (value, reason) in [(13.0, "it raised: thirteen"), (14.0, "the engine panicked"), (15.0, "0 rows for 1")] {
+        let scored = runners.call(job(&model, &[1.0, 2.0, value, 4.0, 5.0])).await.unwrap();
+        assert_eq!(scored.outputs, job(&model, &[1.0, 2.0, 4.0, 5.0]).rows);
+        assert_eq!(scored.failed, [(2, reason.to_owned())]);
+        assert_eq!((scored.place(1), scored.place(2), scored.place(3)), (Ok(1), Err(reason), Ok(2)));
+    }
+}
+
+#[tokio::test]
+async fn what_waits_together_runs_together() {
+    let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+    let busy = hold(&runners);
+    let calls: Vec<_> =
+        [1.0, 2.0, 3.0, 4.0, 5.0].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into_iter().collect();
+    tokio::task::yield_now().await;
+    drop(busy);
+    let scored = futures::future::join_all(calls).await;
+    let sizes: Vec<usize> = scored.into_iter().map(|scored| scored.unwrap().unwrap().batch_rows).collect();
+    assert_eq!(sizes, [4, 4, 4, 4, 1]);
+}
+
+#[test]
+fn interactive_rows_go_before_bulk_rows_of_the_same_age() {
+    // See `batch::queue`: told here by the order of the answers.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+        let busy = hold(&runners);
+        let bulk = tokio::spawn(runners.call(Encoded { lane: Lane::Bulk, ..job(&model, &[1.0]) }));
+        let interactive = tokio::spawn(runners.call(job(&model, &[2.0])));
+        tokio::task::yield_now().await;
+        drop(busy);
+        let (bulk, interactive) = (bulk.await.unwrap().unwrap(), interactive.await.unwrap().unwrap());
+        assert!(interactive.queue < bulk.queue, "{:?} {:?}", interactive.queue, bulk.queue);
+    });
+}
+
+#[tokio::test]
+async fn what_is_late_never_runs() {
+    let model = Arc::new(Echo::default());
+    let late = Encoded { deadline: Some(Instant::now()), ..job(&model, &[1.0]) };
+    assert_eq!(pool(1).call(late).await.unwrap_err(), ScoreError::DeadlinePassed);
+    assert_eq!(model.passes.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_caller_who_left_is_skipped() {
+    let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+    let busy = hold(&runners);
+    drop(runners.call(job(&model, &[1.0])));
+    let stays = runners.call(job(&model, &[2.0]));
+    drop(busy);
+    assert!(stays.await.is_ok());
+    assert_eq!(model.passes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_warm_up_runs_every_size_on_every_thread() {
+    let model = Arc::new(Echo::default());
+    let rows: Arc<[Rows]> = [job(&model, &[1.0]).rows, job(&model, &[1.0, 2.0]).rows].into();
+    pool(3).warm(&(Arc::clone(&model) as Arc<dyn Forward>), &rows).unwrap();
+    // Three runners and two threads of sockets, in two sizes each.
+    assert_eq!(model.passes.load(Ordering::SeqCst), (3 + 2) * 2 * WARM_PASSES);
+}
+
+#[tokio::test]
+async fn a_runner_that_dies_is_replaced() {
+    let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+    runners.open.batches.send(0, Box::new(|| panic!("the runner dies")));
+    assert!(runners.call(job(&model, &[1.0])).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_small_batch_runs_on_the_thread_that_it_arrived_on() {
+    let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+    model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
+    // The only runner is busy for as long as the test.
+    let _busy = hold(&runners);
+    let calls: Vec<_> = [1.0, 2.0, 3.0].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
+    let sizes = futures::future::join_all(calls).await.into_iter().map(|call| call.unwrap().unwrap().batch_rows);
+    assert_eq!(sizes.collect::<Vec<_>>(), [3, 3, 3]);
+}
+
+#[tokio::test]
+async fn what_is_too_much_to_run_here_goes_to_the_runners() {
+    let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+    model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
+    let calls: Vec<_> = [1.0; 9].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
+    let names = futures::future::join_all(calls).await;
+    assert!(names.into_iter().all(|call| call.unwrap().is_ok()));
+    assert_eq!(model.passes.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn who_leaves_while_he_leads_leaves_nobody_behind() {
+    let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+    model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
+    let mut leads = tokio_test::task::spawn(runners.call(job(&model, &[1.0])));
+    tokio_test::assert_pending!(leads.poll());
+    let follows = tokio::spawn(runners.call(job(&model, &[2.0])));
+    tokio::task::yield_now().await;
+    drop(leads);
+    assert_eq!(follows.await.unwrap().unwrap().batch_rows, 1);
+}
+
+#[tokio::test]
+async fn rows_linger_for_company_where_they_are_told_to() {
+    let rules = BatchRules { linger: Duration::from_millis(20), ..RULES };
+    let (model, mut runners) = (Arc::new(Echo::default()), pool_with(1, rules));
+    model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
+    let begun = Instant::now();
+    let calls: Vec<_> = [1.0, 2.0].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
+    let alone = futures::future::join_all(calls).await;
+    assert!(alone.into_iter().all(|call| call.unwrap().unwrap().batch_rows == 2));
+    assert!(begun.elapsed() >= rules.linger);
+    // A full batch waits for nobody.
+    let full = runners.call(job(&model, &[1.0, 2.0, 3.0, 4.0])).await.unwrap();
+    assert!(full.queue < rules.linger);
+}
+
+#[tokio::test]
+async fn a_queue_of_one_row_and_batches_of_one_row_are_enough() {
+    let one = NonZeroUsize::MIN;
+    let limits = super::super::Limits { rows: one, bytes: one, wait: Duration::ZERO };
+    let stack = super::super::assemble(limits, Metrics::none(), pool(1));
+    let scored = stack.oneshot(super::super::test::job(9, Lane::Bulk)).await.unwrap();
+    assert_eq!(scored.outputs.len(), 9);
+}
+
+/// Any mix of sizes, values at fault, panics, lanes, places and callers who
+/// leave: everyone who stays gets exactly its own rows, in order, as if it were
+/// alone.
+#[test]
+fn nobody_ever_gets_the_rows_of_another() {
+    use proptest::prelude::*;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    // Some cases run where they arrive and some on runners.
+    let pools: Vec<Runners> = {
+        let _entered = runtime.enter();
+        [Duration::ZERO, Duration::from_micros(2), Duration::from_secs(1)]
+            .map(|inline_below| pool_with(2, BatchRules { inline_below, ..BatchRules::default() }))
+            .into()
+    };
+    let lane = prop_oneof![Just(Lane::Interactive), Just(Lane::Bulk), Just(Lane::Shadow)];
+    let call = (prop::collection::vec(0_u8..20, 1..12), lane, any::<bool>());
+    let calls = prop::collection::vec(call, 1..16);
+    proptest!(ProptestConfig::with_cases(10_000), |(calls in calls, pool in 0..3_usize)| {
+        let model = Arc::new(Echo::default());
+        model.cost.learn(4, Took::undisturbed(Duration::from_micros(2)));
+        runtime.block_on(async {
+            let (mut staying, mut leaving) = (Vec::new(), Vec::new());
+            for (number, (kinds, lane, leaves)) in calls.iter().enumerate() {
+                // 13, 14 and 15 make the model fail; all others are told apart by caller and row.
+                let value = |(row, kind): (usize, &u8)| match kind {
+                    13..=15 => f32::from(*kind),
+                    _ => (1000 + number * 100 + row) as f32,
+                };
+                let values: Vec<f32> = kinds.iter().enumerate().map(value).collect();
+                let scored = tokio::spawn(pools[pool].clone().call(Encoded { lane: *lane, ..job(&model, &values) }));
+                if *leaves { scored.abort(); leaving.push(scored) } else { staying.push((values, scored)) }
+            }
+            for (values, scored) in staying {
+                let scored = scored.await.unwrap().unwrap();
+                let good: Vec<f32> = values.iter().copied().filter(|value| *value > 100.0).collect();
+                let failed: Vec<usize> = (0..values.len()).filter(|row| values[*row] < 100.0).collect();
+                assert_eq!(scored.failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), failed);
+                assert_eq!(scored.outputs.len(), good.len());
+                let rows: Vec<f32> = (0..good.len()).map(|row| scored.outputs.columns()[0].f32_row(row)[0]).collect();
+                assert_eq!(rows, good);
+            }
+            futures::future::join_all(leaving).await;
+        });
+        assert!(pools[pool].watch()().iter().all(|(_, rows)| *rows == 0), "somebody was left in the queue");
+    });
+}
