@@ -1,6 +1,10 @@
 //! Versions for unit tests, without files and without an engine.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     api::JsonForms,
@@ -9,7 +13,7 @@ use crate::{
     heads::Head,
     manifest::{self, Manifest},
     model::{RowReader as _, Version},
-    registry::Model,
+    registry::{Arm, Model, Resident, STABLE, Standing, Traffic},
     rows::{Column, Forward, ForwardError, Rows, Values},
 };
 
@@ -40,9 +44,24 @@ impl Forward for Counting {
     }
 }
 
-/// A model with this live version.
+/// A model whose stable version has this number.
 pub(crate) fn live(model: &str, number: u64) -> Model {
-    Model { live: Some(Arc::new(version(model, number))), ..Model::default() }
+    with_arms(model, &[(STABLE, number, 100.0)])
+}
+
+/// A model with a version in memory for each label.
+pub(crate) fn with_arms(model: &str, arms: &[(&str, u64, f64)]) -> Model {
+    let arms: Vec<Arm> = arms
+        .iter()
+        .map(|&(label, number, percent)| Arm { label: label.into(), version: Arc::new(version(model, number)), percent })
+        .collect();
+    let resident = |arm: &Arm| {
+        let resident =
+            Resident { version: Arc::clone(&arm.version), since: SystemTime::UNIX_EPOCH, took: Duration::ZERO };
+        (arm.version.manifest.version, Standing::Resident(resident))
+    };
+    let versions = arms.iter().map(resident).collect();
+    Model { versions, traffic: Traffic::new(arms, model).map(Arc::new), ..Model::default() }
 }
 
 /// A version of the example manifest.

@@ -23,7 +23,7 @@ use crate::{
     heads::HeadError,
     manifest::Task,
     model::Version,
-    registry::{Registry, Resolved},
+    registry::{Registry, Resolved, Route},
     rows::Rows,
     stack::{Job, Lane, Scored, Stack},
 };
@@ -96,7 +96,11 @@ impl Scoring {
         call: Call,
     ) -> Result<Answered, ScoreError> {
         self.check_count::<E>(entities.len())?;
-        let by = self.registry.resolve(task.as_str(), version)?;
+        let by = match self.registry.route(task.as_str(), version)? {
+            Route::One(by) => by,
+            // Until rows are given to the arms of their entities.
+            Route::Split(traffic) => traffic.of("").ok_or(ScoreError::Draining)?,
+        };
         let (job, mut outcomes) = self.job::<E>(entities, &by.version, call);
         let scored = self.stack.clone().ready().await?.call(job).await?;
         // There, since the rows were encoded before they were scored.
@@ -143,7 +147,7 @@ impl Answered {
         ServedBy {
             model: version.manifest.model.clone(),
             version: version.manifest.version,
-            label: self.by.label.to_owned(),
+            label: self.by.label.to_string(),
             digest: version.digest.clone(),
         }
     }

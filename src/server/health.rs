@@ -85,12 +85,12 @@ async fn follow(registry: Arc<Registry>, reporter: HealthReporter, drain: Drain)
 
 /// Whether the server as a whole is ready.
 pub(super) fn is_ready(models: &Models) -> bool {
-    let prepared = models.values().all(|model| !model.preparing);
+    let prepared = models.values().all(|model| !model.starting);
     prepared && SERVICES.iter().any(|(_, task)| is_live(models, *task))
 }
 
 fn is_live(models: &Models, task: Task) -> bool {
-    models.get(task.as_str()).is_some_and(|model| model.live.is_some())
+    models.get(task.as_str()).is_some_and(|model| model.traffic.is_some())
 }
 
 fn serves(models: &Models, service: &str) -> bool {

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{health::is_ready, incoming::Incoming};
 use crate::{
     api::Drain,
-    registry::{Model, Registry, STABLE},
+    registry::{Arm, Model, Registry},
     telemetry::Exposition,
 };
 
@@ -52,20 +52,24 @@ struct Readiness {
 struct ModelReadiness {
     model: String,
     preparing: bool,
+    /// The stable version.
     live: Option<LiveVersion>,
+    /// All versions that answer by a label, `stable` first.
+    labels: Vec<LiveVersion>,
     rejected: Vec<RejectedVersion>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Clone)]
 struct LiveVersion {
     version: u64,
-    label: &'static str,
+    label: String,
+    percent: f64,
     digest: String,
 }
 
 #[derive(Serialize)]
 struct RejectedVersion {
-    /// `null` for what of the model's folder is no version.
+    /// `null` for what is wrong with the model's folder or policy.
     version: Option<u64>,
     problems: Vec<String>,
 }
@@ -107,16 +111,24 @@ async fn readyz(State(probed): State<Probed>) -> (StatusCode, Json<Readiness>) {
 }
 
 fn readiness(name: &str, model: &Model) -> ModelReadiness {
-    let live = model.live.as_ref().map(|version| LiveVersion {
-        version: version.manifest.version,
-        label: STABLE,
-        digest: version.digest.clone(),
-    });
-    let rejected = model
-        .rejected
-        .iter()
-        .map(|rejected| RejectedVersion { version: rejected.version, problems: rejected.problems.clone() });
-    ModelReadiness { model: name.to_owned(), preparing: model.preparing, live, rejected: rejected.collect() }
+    let labels: Vec<_> = model.traffic.iter().flat_map(|traffic| traffic.arms()).map(live).collect();
+    let rejected = model.rejected().map(|(version, problems)| (Some(version), problems));
+    let folder = Some((None, model.problems.as_slice())).filter(|(_, problems)| !problems.is_empty());
+    let rejected = rejected
+        .chain(folder)
+        .map(|(version, problems)| RejectedVersion { version, problems: problems.to_vec() })
+        .collect();
+    let live = labels.first().cloned();
+    ModelReadiness { model: name.to_owned(), preparing: model.starting, live, labels, rejected }
+}
+
+fn live(arm: &Arm) -> LiveVersion {
+    LiveVersion {
+        version: arm.version.manifest.version,
+        label: arm.label.to_string(),
+        percent: arm.percent,
+        digest: arm.version.digest.clone(),
+    }
 }
 
 /// What Prometheus scrapes.

@@ -33,7 +33,7 @@ use crate::{
     },
     config::{BatchConfig, RuntimeConfig, Settings},
     model::{Engines, Version},
-    registry::{Preparation, Registry, STABLE, ScanError, scan},
+    registry::{Arm, Events, Keeper, Keeping, Preparation, Registry, ScanError, scan},
     stack::{BatchRules, Limits, RunnerError, Runners, Stack, ThreadSetup, assemble},
     telemetry::{Exposition, ExpositionError, Live, Metrics},
 };
@@ -144,7 +144,7 @@ impl Server {
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
         let mut transport = transport::serve(incoming, routes, metrics, close.clone());
 
-        prepare(&self.settings, &self.registry, preparation(engines, runners)?, setup)?;
+        let _keeper = keep(&self.settings, &self.registry, preparation(engines, runners, setup)?)?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
             ended = &mut transport => return joined(ended),
@@ -208,8 +208,14 @@ fn measured(registry: &Arc<Registry>, release: &str) -> Result<(Metrics, Exposit
 
 fn live(registry: &Registry) -> Vec<Live> {
     let models = registry.models();
-    let live = models.iter().filter_map(|(name, model)| Some((name, model.live.as_ref()?)));
-    live.map(|(name, version)| Live { model: name.clone(), version: version.manifest.version, label: STABLE }).collect()
+    let arms = models.iter().flat_map(|(name, model)| model.traffic.iter().map(move |traffic| (name, traffic)));
+    let arms = arms.flat_map(|(name, traffic)| traffic.arms().iter().map(move |arm| (name, arm)));
+    let live = |(name, arm): (&String, &Arm)| Live {
+        model: name.clone(),
+        version: arm.version.manifest.version,
+        label: arm.label.to_string(),
+    };
+    arms.map(live).collect()
 }
 
 /// All services of the data port but health.
@@ -243,35 +249,28 @@ fn routes(settings: &Settings, registry: &Arc<Registry>, drain: &Drain, stack: S
         .add_service(reflection().build_v1alpha()?))
 }
 
-fn preparation(engines: Arc<dyn Engines>, runners: Runners) -> Result<Preparation, ServerError> {
-    let warm_up = Box::new(move |version: &Version| runners.warm(&version.engine, &version.warmup_rows().into()));
-    Ok(Preparation { rows: Arc::new(JsonForms::new()?), engines, warm_up })
+fn preparation(engines: Arc<dyn Engines>, runners: Runners, setup: ThreadSetup) -> Result<Preparation, ServerError> {
+    let warm_up = move |version: &Version| runners.warm(&version.engine, &version.warmup_rows().into());
+    // Golden rows are scored as the runners score.
+    Ok(Preparation { rows: Arc::new(JsonForms::new()?), engines, warm_up: Arc::new(warm_up), setup })
 }
 
-/// Starts preparing the models, on a thread of its own.
-fn prepare(
-    settings: &Settings,
-    registry: &Arc<Registry>,
-    preparation: Preparation,
-    setup: ThreadSetup,
-) -> Result<(), ServerError> {
+/// Starts keeping the models.
+fn keep(settings: &Settings, registry: &Arc<Registry>, preparation: Preparation) -> Result<Keeper, ServerError> {
     let root = &settings.models.root;
     let folders = scan(root).map_err(|source| ServerError::Models { root: root.clone(), source })?;
     if folders.is_empty() {
         warn!(root = %root.display(), "there is no model below models.root");
     }
-    let registry = Arc::clone(registry);
-    let begun = Instant::now();
-    std::thread::Builder::new()
-        .name("prepare".into())
-        .spawn(move || {
-            // Golden rows are scored as the runners score.
-            let _kept = setup();
-            preparation.run(&registry, &folders);
-            info!(took_ms = begun.elapsed().as_millis(), "all models are prepared");
-        })
-        .map(drop)
-        .map_err(ServerError::Preparation)
+    let keeping = Keeping {
+        root: root.clone(),
+        poll: Duration::from_secs(2),
+        prepare_timeout: Duration::from_secs(120),
+        preparation,
+        registry: Arc::clone(registry),
+        events: Events::new(),
+    };
+    Keeper::start(keeping).map_err(ServerError::Preparation)
 }
 
 async fn drain(settings: &Settings, drain: &Drain, health: &mut health::Health) -> Result<(), ServerError> {
@@ -309,23 +308,6 @@ mod tests {
         fn load(&self, _manifest: &Manifest, _model: &[u8]) -> Result<Arc<dyn Forward>, String> {
             Err("there is none".into())
         }
-    }
-
-    #[tokio::test]
-    async fn models_are_prepared_on_a_thread_that_is_set_up_as_the_runners_are() {
-        let (tell, told) = mpsc::channel();
-        let setup: ThreadSetup = Arc::new(move || {
-            let _ = tell.send(thread::current().name().map(ToOwned::to_owned));
-            Box::new(())
-        });
-        let root = tempfile::tempdir().unwrap();
-        let models = ModelsConfig { root: root.path().to_owned() };
-        let settings = Settings { models, ..Settings::default() };
-        let idle: ThreadSetup = Arc::new(|| Box::new(()));
-        let runners = Runners::start(NonZeroUsize::MIN, BatchRules::default(), &idle, &Metrics::none()).unwrap();
-        let preparation = preparation(Arc::new(NoEngines), runners).unwrap();
-        prepare(&settings, &Arc::default(), preparation, setup).unwrap();
-        assert_eq!(told.recv().unwrap().as_deref(), Some("prepare"));
     }
 
     #[tokio::test]

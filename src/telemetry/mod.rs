@@ -103,7 +103,7 @@ pub struct Live {
     /// The version's number.
     pub version: u64,
     /// What it is asked by, e.g. `stable`.
-    pub label: &'static str,
+    pub label: String,
 }
 
 impl Metrics {
@@ -177,7 +177,7 @@ impl Metrics {
 
     /// Reads which versions answer at every scrape; like [`Metrics::observe_queue`].
     pub fn observe_live(&self, read: impl Fn() -> Vec<Live> + Send + Sync + 'static) {
-        let labels = |live: Live| [live.model, live.version.to_string(), live.label.to_owned()];
+        let labels = |live: Live| [live.model, live.version.to_string(), live.label];
         let labelled = move || read().into_iter().map(|live| (labels(live), 1)).collect();
         table::MODEL_LIVE.observed(&self.0.meter, labelled);
     }

@@ -1,0 +1,129 @@
+//! The changes of who answers, oldest first: one JSON line each, in a file beside the
+//! policy.
+//!
+//! It is a record and a way back, and no source of truth: who answers says the policy.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Policy;
+
+/// The file's name, below the models' root.
+const FILE: &str = "policy.history.jsonl";
+
+/// Changes that are kept of one model.
+const KEPT: usize = 100;
+
+/// A change of who answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The model.
+    pub model: String,
+    /// Counts the model's changes, from 1.
+    pub revision: u64,
+    /// The revision that a roll-back leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// When it took effect.
+    pub at: Timestamp,
+    /// Who made it.
+    pub by: String,
+    /// Why, where that is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What was asked for.
+    pub policy: Policy,
+    /// The versions that the labels named at that moment.
+    pub versions: BTreeMap<String, u64>,
+}
+
+/// The history of all models.
+#[derive(Debug, Default)]
+pub(in crate::registry) struct History {
+    path: PathBuf,
+    changes: BTreeMap<String, Vec<Change>>,
+}
+
+impl History {
+    /// Reads the file below `root`. Lines that can't be read are left out, such as the
+    /// last one of a process that was killed while it wrote.
+    pub(in crate::registry) fn read(root: &std::path::Path) -> Self {
+        let mut history = Self { path: root.join(FILE), changes: BTreeMap::new() };
+        let text = fs::read(&history.path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).for_each(|change| history.keep(change));
+        history
+    }
+
+    /// The changes of a model, oldest first.
+    pub(in crate::registry) fn of(&self, model: &str) -> &[Change] {
+        self.changes.get(model).map_or(&[], Vec::as_slice)
+    }
+
+    /// The change with this number.
+    pub(in crate::registry) fn revision(&self, model: &str, revision: u64) -> Option<&Change> {
+        self.of(model).iter().find(|change| change.revision == revision)
+    }
+
+    /// Appends a change, in memory also where the file can't be written.
+    ///
+    /// # Errors
+    ///
+    /// [`io::Error`] where it will not be known after a restart.
+    pub(in crate::registry) fn append(&mut self, change: Change) -> io::Result<()> {
+        let line = serde_json::to_string(&change).map_err(io::Error::from)?;
+        self.keep(change);
+        self.write(&line)
+    }
+
+    fn keep(&mut self, change: Change) {
+        let changes = self.changes.entry(change.model.clone()).or_default();
+        changes.push(change);
+        if changes.len() > KEPT {
+            changes.remove(0);
+        }
+    }
+
+    fn write(&self, line: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        // In one go, and on a line of its own whatever a killed process left behind.
+        let begin = if ends_with_a_line(&self.path)? { "" } else { "\n" };
+        file.write_all(format!("{begin}{line}\n").as_bytes())?;
+        if file.metadata()?.len() > MOST_BYTES {
+            return self.shorten();
+        }
+        Ok(())
+    }
+
+    /// Writes what is kept anew.
+    fn shorten(&self) -> io::Result<()> {
+        let mut text = String::new();
+        for change in self.changes.values().flatten() {
+            text.push_str(&serde_json::to_string(change).map_err(io::Error::from)?);
+            text.push('\n');
+        }
+        super::file::replace(&self.path, text.as_bytes())
+    }
+}
+
+/// Size from which the file is shortened to what is kept: many times that.
+const MOST_BYTES: u64 = 4 << 20;
+
+fn ends_with_a_line(path: &std::path::Path) -> io::Result<bool> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
