@@ -53,7 +53,11 @@ pub(crate) fn live(model: &str, number: u64) -> Model {
 pub(crate) fn with_arms(model: &str, arms: &[(&str, u64, f64)]) -> Model {
     let arms: Vec<Arm> = arms
         .iter()
-        .map(|&(label, number, percent)| Arm { label: label.into(), version: Arc::new(version(model, number)), percent })
+        .map(|&(label, number, percent)| Arm {
+            label: label.into(),
+            version: Arc::new(version(model, number)),
+            percent,
+        })
         .collect();
     let resident = |arm: &Arm| {
         let resident =

@@ -61,8 +61,15 @@ pub struct ServerConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelsConfig {
-    /// Folder of `<model>/<version>/` folders.
+    /// Folder of `<model>/<version>/` folders, and of `policy.json`.
     pub root: PathBuf,
+    /// How often the folder is looked at, beside what the system tells of changes.
+    #[serde(with = "humantime_serde")]
+    pub poll: Duration,
+    /// How long the preparation of a version may take: reading, loading, golden rows
+    /// and warm-up. One that takes longer is rejected.
+    #[serde(with = "humantime_serde")]
+    pub prepare_timeout: Duration,
 }
 
 /// How much may run together, and how much may wait.
@@ -153,7 +160,7 @@ impl Default for ServerConfig {
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        Self { root: "models".into() }
+        Self { root: "models".into(), poll: Duration::from_secs(2), prepare_timeout: Duration::from_secs(120) }
     }
 }
 
@@ -208,7 +215,7 @@ impl Settings {
     /// What no value's type shows: values that don't fit together, or not to this
     /// machine.
     fn contradictions(&self) -> Vec<Problem> {
-        let problems = [self.port_twice(), self.root_that_is_no_folder(), self.log_unreadable()];
+        let problems = [self.port_twice(), self.root_that_is_no_folder(), self.no_poll(), self.log_unreadable()];
         problems.into_iter().flatten().collect()
     }
 
@@ -228,6 +235,14 @@ impl Settings {
             Err(error) => format!("can't be read: {error}"),
         };
         Some(Problem { key: "models.root".into(), message: format!("{root:?} {reason}") })
+    }
+
+    fn no_poll(&self) -> Option<Problem> {
+        let least = Duration::from_millis(50);
+        (self.models.poll < least).then(|| Problem {
+            key: "models.poll".into(),
+            message: format!("is {:?}, wanted at least {least:?}", self.models.poll),
+        })
     }
 
     fn log_unreadable(&self) -> Option<Problem> {

@@ -62,7 +62,8 @@ impl Events {
     }
 
     /// Keeps an event and tells it to who listens.
-    pub fn tell(&self, event: Event) {
+    pub fn tell(&self, model: &str, version: Option<u64>, kind: EventKind, message: String) {
+        let event = Event { at: SystemTime::now(), model: model.to_owned(), version, kind, message };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() == KEPT {
             last.pop_front();
@@ -90,17 +91,17 @@ impl Default for Events {
 mod tests {
     use super::*;
 
-    fn event(version: u64) -> Event {
-        Event { at: SystemTime::UNIX_EPOCH, model: "m".into(), version: Some(version), kind: EventKind::Ready, message: String::new() }
+    fn tell(events: &Events, version: u64) {
+        events.tell("m", Some(version), EventKind::Ready, String::new());
     }
 
     #[tokio::test]
     async fn who_comes_later_hears_the_last_and_then_the_new() {
         let events = Events::new();
-        (0..300).for_each(|version| events.tell(event(version)));
+        (0..300).for_each(|version| tell(&events, version));
         let (last, mut new) = events.listen();
         assert_eq!(last.iter().map(|event| event.version.unwrap()).collect::<Vec<_>>(), (44..300).collect::<Vec<_>>());
-        events.tell(event(300));
-        assert_eq!(new.recv().await, Ok(event(300)));
+        tell(&events, 300);
+        assert_eq!(new.recv().await.map(|event| event.version), Ok(Some(300)));
     }
 }

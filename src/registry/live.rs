@@ -129,6 +129,16 @@ impl Registry {
         self.changes.send_replace(());
     }
 
+    /// Removes a model that is not there any more.
+    pub fn forget(&self, name: &str) {
+        self.models.rcu(|models| {
+            let mut models = Models::clone(models);
+            models.remove(name);
+            models
+        });
+        self.changes.send_replace(());
+    }
+
     /// Who answers a request for `model` that names `wanted`: a number, a label, or
     /// nothing for the model's policy.
     ///
@@ -196,7 +206,8 @@ impl Model {
         let label = |number| self.traffic.as_ref().and_then(|traffic| traffic.label_of(number));
         let one = |resident: &Resident| {
             let number = resident.version.manifest.version;
-            label(number).map_or_else(|| format!("version {number}"), |label| format!("version {number} (label {label:?})"))
+            label(number)
+                .map_or_else(|| format!("version {number}"), |label| format!("version {number} (label {label:?})"))
         };
         self.residents().map(one).collect::<Vec<_>>().join(", ")
     }
@@ -262,9 +273,7 @@ fn why_none(model: Option<&Model>) -> String {
         Some(model) if model.starting => "its versions are being prepared".into(),
         Some(model) => match model.rejected().next() {
             Some((newest, _)) => format!("version {newest} was rejected, see the server's log"),
-            None if !model.problems.is_empty() => {
-                "its folder can't be read as a whole, see the server's log".into()
-            }
+            None if !model.problems.is_empty() => "its folder can't be read as a whole, see the server's log".into(),
             None => "it has no version".into(),
         },
     }

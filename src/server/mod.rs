@@ -11,14 +11,7 @@ mod observe;
 mod telemetry;
 mod transport;
 
-use std::{
-    io,
-    net::SocketAddr,
-    num::NonZeroUsize,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{net::TcpListener, task::JoinError, time::timeout};
@@ -142,9 +135,9 @@ impl Server {
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
         let routes = routes(&self.settings, &self.registry, &self.drain, stack)?.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
-        let mut transport = transport::serve(incoming, routes, metrics, close.clone());
+        let mut transport = transport::serve(incoming, routes, metrics.clone(), close.clone());
 
-        let _keeper = keep(&self.settings, &self.registry, preparation(engines, runners, setup)?)?;
+        let _keeper = keep(&self.settings, &self.registry, preparation(engines, runners, setup)?, metrics)?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
             ended = &mut transport => return joined(ended),
@@ -256,7 +249,12 @@ fn preparation(engines: Arc<dyn Engines>, runners: Runners, setup: ThreadSetup) 
 }
 
 /// Starts keeping the models.
-fn keep(settings: &Settings, registry: &Arc<Registry>, preparation: Preparation) -> Result<Keeper, ServerError> {
+fn keep(
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    preparation: Preparation,
+    metrics: Metrics,
+) -> Result<Keeper, ServerError> {
     let root = &settings.models.root;
     let folders = scan(root).map_err(|source| ServerError::Models { root: root.clone(), source })?;
     if folders.is_empty() {
@@ -264,9 +262,10 @@ fn keep(settings: &Settings, registry: &Arc<Registry>, preparation: Preparation)
     }
     let keeping = Keeping {
         root: root.clone(),
-        poll: Duration::from_secs(2),
-        prepare_timeout: Duration::from_secs(120),
+        poll: settings.models.poll,
+        prepare_timeout: settings.models.prepare_timeout,
         preparation,
+        metrics,
         registry: Arc::clone(registry),
         events: Events::new(),
     };

@@ -10,8 +10,8 @@ use super::{
     Reason, RowsOutcome,
     kept::Kept,
     table::{
-        BATCH_ROWS, BUILD_INFO, COMPUTE, LATE_ROWS, QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED,
-        RUNNER_RESTARTS, SHED_ROWS,
+        BATCH_ROWS, BUILD_INFO, COMPUTE, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, QUEUE_WAIT, REQUEST_DURATION,
+        REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SHED_ROWS,
     },
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Instruments {
     shed: Counter<u64>,
     late: Counter<u64>,
     pub(super) restarts: BoundCounter<u64>,
+    pub(super) loads: Histogram<f64>,
+    pub(super) load_failures: Counter<u64>,
     pub(super) build: Gauge<u64>,
     methods: Kept<&'static str, OfMethod>,
     models: Kept<String, OfModel>,
@@ -84,6 +86,8 @@ impl Instruments {
             shed: SHED_ROWS.counter(&meter),
             late: LATE_ROWS.counter(&meter),
             restarts,
+            loads: MODEL_LOAD.seconds(&meter),
+            load_failures: MODEL_LOAD_FAILURES.counter(&meter),
             build: meter.u64_gauge(BUILD_INFO.name).with_description(BUILD_INFO.help).build(),
             methods: Kept::default(),
             models: Kept::default(),

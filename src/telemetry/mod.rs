@@ -163,6 +163,16 @@ impl Metrics {
         self.0.restarts.add(1);
     }
 
+    /// A version proved itself in so long.
+    pub fn loaded(&self, model: &str, took: Duration) {
+        self.0.loads.record(took.as_secs_f64(), &table::MODEL_LOAD.labelled([model]));
+    }
+
+    /// A version did not prove itself; `reason` is of a bounded set.
+    pub fn load_failed(&self, model: &str, reason: &'static str) {
+        self.0.load_failures.add(1, &table::MODEL_LOAD_FAILURES.labelled([model, reason]));
+    }
+
     /// Which program this is.
     pub fn build(&self, version: &str, torch: &str) {
         self.0.build.record(1, &table::BUILD_INFO.labelled([version, torch]));
@@ -180,6 +190,14 @@ impl Metrics {
         let labels = |live: Live| [live.model, live.version.to_string(), live.label];
         let labelled = move || read().into_iter().map(|live| (labels(live), 1)).collect();
         table::MODEL_LIVE.observed(&self.0.meter, labelled);
+    }
+
+    /// Reads the age of every version in memory, in seconds, at every scrape; like
+    /// [`Metrics::observe_queue`].
+    pub fn observe_age(&self, read: impl Fn() -> Vec<((String, u64), u64)> + Send + Sync + 'static) {
+        let labels = |(model, version): (String, u64)| [model, version.to_string()];
+        let labelled = move || read().into_iter().map(|(version, age)| (labels(version), age)).collect();
+        table::MODEL_AGE.observed(&self.0.meter, labelled);
     }
 }
 

@@ -84,6 +84,24 @@ pub(super) const MODEL_LIVE: Metric = Metric {
     help: "1 for each version that answers, by the label that it has.",
 };
 
+pub(super) const MODEL_AGE: Metric = Metric {
+    name: "souk_model_age_seconds",
+    labels: &["model", "version"],
+    help: "Since a version that is in memory was trained, by its manifest.",
+};
+
+pub(super) const MODEL_LOAD: Metric = Metric {
+    name: "souk_model_load_seconds",
+    labels: &["model"],
+    help: "How long the preparation of a version took that proved itself.",
+};
+
+pub(super) const MODEL_LOAD_FAILURES: Metric = Metric {
+    name: "souk_model_load_failures_total",
+    labels: &["model", "reason"],
+    help: "Versions that did not prove themselves, by the file or step at fault.",
+};
+
 pub(super) const BUILD_INFO: Metric = Metric {
     name: "souk_build_info",
     labels: &["version", "torch"],
@@ -91,7 +109,7 @@ pub(super) const BUILD_INFO: Metric = Metric {
 };
 
 /// All of them.
-pub const METRICS: [Metric; 12] = [
+pub const METRICS: [Metric; 15] = [
     REQUESTS,
     REQUEST_DURATION,
     ROWS_SCORED,
@@ -103,6 +121,9 @@ pub const METRICS: [Metric; 12] = [
     LATE_ROWS,
     RUNNER_RESTARTS,
     MODEL_LIVE,
+    MODEL_AGE,
+    MODEL_LOAD,
+    MODEL_LOAD_FAILURES,
     BUILD_INFO,
 ];
 

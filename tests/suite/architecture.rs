@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack"]),
     ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry"]),
     ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error"]),
-    ("registry", &["model", "error"]),
+    ("registry", &["model", "error", "telemetry"]),
     ("model", &["manifest", "features", "heads", "rows", "cost"]),
     ("features", &["error", "manifest", "rows"]),
     ("heads", &["manifest", "rows"]),

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::{NewTraffic, OrderError, prepare::Prepared};
-use crate::registry::policy::history::Change;
+use crate::registry::policy::{Policy, history::Change};
 
 /// Where the outcome of an order goes.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, OrderError>>;
@@ -26,4 +26,28 @@ pub(super) enum Order {
     RollBack { model: String, by: String, answer: Answer<Change> },
     TakeBack { model: String, version: u64, reason: String },
     History { model: String, answer: Answer<Vec<Change>> },
+}
+
+/// A policy that is to be followed once its versions are in memory.
+pub(super) struct Wish {
+    pub(super) policy: Policy,
+    pub(super) by: String,
+    pub(super) reason: String,
+    /// What a roll-back of this change leads to; `None`: what was before it.
+    pub(super) way_back: Option<WayBack>,
+    pub(super) source: Source,
+}
+
+/// Where a roll-back leads.
+#[derive(Clone, Copy)]
+pub(super) struct WayBack(pub(super) Option<u64>);
+
+/// Who wishes, which is who is told.
+pub(super) enum Source {
+    /// Somebody who waits.
+    Order(Answer<Change>),
+    /// The policy file, which says so already.
+    File,
+    /// The guard: followed also where it can't be written.
+    Guard,
 }

@@ -6,7 +6,13 @@
 //! preparing runs on threads of its own.
 
 mod commands;
+mod fingerprint;
+mod kept;
+mod orders;
+mod policies;
 mod prepare;
+mod settle;
+mod watch;
 mod work;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -14,6 +20,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use std::sync::mpsc;
 use thiserror::Error;
 use tokio::sync::oneshot;
+
+use crate::telemetry::Metrics;
 
 use super::{
     events::Events,
@@ -36,6 +44,8 @@ pub struct Keeping {
     pub prepare_timeout: Duration,
     /// How versions are prepared.
     pub preparation: Preparation,
+    /// What is measured.
+    pub metrics: Metrics,
     /// Where requests look.
     pub registry: Arc<Registry>,
     /// Where others look.
@@ -139,6 +149,8 @@ pub struct NewTraffic {
     pub policy: Policy,
     /// The revision that it was made from; `None` changes whatever there is.
     pub from: Option<u64>,
+    /// Why, for the history; may be empty.
+    pub reason: String,
 }
 
 impl Keeper {

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::PathBuf,
@@ -44,18 +45,34 @@ pub struct Change {
     pub versions: BTreeMap<String, u64>,
 }
 
+impl fmt::Display for Change {
+    /// One sentence: who answers what share, by whom, and why.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let arm = |(label, number): (&String, &u64)| {
+            let percent = self.policy.percent(label);
+            let share = if percent > 0.0 { format!(" ({percent} %)") } else { String::new() };
+            format!("{label} = {number}{share}")
+        };
+        let arms: Vec<String> = self.versions.iter().map(arm).collect();
+        write!(f, "revision {} by {}: {}", self.revision, self.by, arms.join(", "))?;
+        if self.reason.is_empty() { Ok(()) } else { write!(f, "; {}", self.reason) }
+    }
+}
+
 /// The history of all models.
 #[derive(Debug, Default)]
 pub(in crate::registry) struct History {
     path: PathBuf,
     changes: BTreeMap<String, Vec<Change>>,
+    /// Lines that were not worth writing by themselves.
+    unwritten: String,
 }
 
 impl History {
     /// Reads the file below `root`. Lines that can't be read are left out, such as the
     /// last one of a process that was killed while it wrote.
     pub(in crate::registry) fn read(root: &std::path::Path) -> Self {
-        let mut history = Self { path: root.join(FILE), changes: BTreeMap::new() };
+        let mut history = Self { path: root.join(FILE), ..Self::default() };
         let text = fs::read(&history.path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).for_each(|change| history.keep(change));
@@ -78,9 +95,21 @@ impl History {
     ///
     /// [`io::Error`] where it will not be known after a restart.
     pub(in crate::registry) fn append(&mut self, change: Change) -> io::Result<()> {
-        let line = serde_json::to_string(&change).map_err(io::Error::from)?;
+        self.note(change)?;
+        let lines = std::mem::take(&mut self.unwritten);
+        self.write(&lines)
+    }
+
+    /// Appends a change that is written with the next one that is appended.
+    ///
+    /// # Errors
+    ///
+    /// As [`History::append`].
+    pub(in crate::registry) fn note(&mut self, change: Change) -> io::Result<()> {
+        self.unwritten.push_str(&serde_json::to_string(&change).map_err(io::Error::from)?);
+        self.unwritten.push('\n');
         self.keep(change);
-        self.write(&line)
+        Ok(())
     }
 
     fn keep(&mut self, change: Change) {
@@ -91,11 +120,11 @@ impl History {
         }
     }
 
-    fn write(&self, line: &str) -> io::Result<()> {
+    fn write(&self, lines: &str) -> io::Result<()> {
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
         // In one go, and on a line of its own whatever a killed process left behind.
         let begin = if ends_with_a_line(&self.path)? { "" } else { "\n" };
-        file.write_all(format!("{begin}{line}\n").as_bytes())?;
+        file.write_all(format!("{begin}{lines}").as_bytes())?;
         if file.metadata()?.len() > MOST_BYTES {
             return self.shorten();
         }

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize, de};
 
-pub use split::Split;
+pub(super) use split::Split;
 
 /// The label of the version that answers where a request names none.
 pub const STABLE: &str = "stable";

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Source: Schindelhauer, Schomaker, "Weighted distributed hash tables" (SPAA 2005),
 /// the logarithmic method.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Split {
+pub(in crate::registry) struct Split {
     salt: u64,
     /// Seed and share of each arm.
     arms: Vec<(u64, f64)>,
@@ -21,13 +21,13 @@ pub struct Split {
 impl Split {
     /// Of arms by name, in any order, with shares in any unit. Arms without a share
     /// get nobody.
-    pub fn new<'a>(salt: &str, arms: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
+    pub(in crate::registry) fn new<'a>(salt: &str, arms: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
         let seed = |name: &str| xxh3_64_with_seed(name.as_bytes(), 0);
         Self { salt: seed(salt), arms: arms.into_iter().map(|(name, share)| (seed(name), share)).collect() }
     }
 
     /// The index of the arm of this entity.
-    pub fn arm(&self, entity_id: &str) -> usize {
+    pub(in crate::registry) fn arm(&self, entity_id: &str) -> usize {
         let entity = xxh3_64_with_seed(entity_id.as_bytes(), self.salt);
         let score = |&(arm, share): &(u64, f64)| {
             let drawn = xxh3_64_with_seed(&entity.to_le_bytes(), arm);
