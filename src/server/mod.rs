@@ -25,7 +25,7 @@ use crate::{
         UserPortraitServiceServer, proto::DESCRIPTORS, today_utc,
     },
     config::{BatchConfig, RuntimeConfig, Settings},
-    model::{Engines, Version},
+    model::{Engines, VersionFolder, examine},
     registry::{Arm, Events, Keeper, Keeping, Preparation, Registry, ScanError, scan},
     stack::{BatchRules, Limits, RunnerError, Runners, Stack, ThreadSetup, assemble},
     telemetry::{Exposition, ExpositionError, Live, Metrics},
@@ -243,9 +243,16 @@ fn routes(settings: &Settings, registry: &Arc<Registry>, drain: &Drain, stack: S
 }
 
 fn preparation(engines: Arc<dyn Engines>, runners: Runners, setup: ThreadSetup) -> Result<Preparation, ServerError> {
-    let warm_up = move |version: &Version| runners.warm(&version.engine, &version.warmup_rows().into());
+    let forms = JsonForms::new()?;
+    let prepare = move |folder: &VersionFolder| {
+        let examination = examine(folder, &forms, engines.as_ref());
+        let version = examination.version.ok_or(examination.problems)?;
+        let warm = runners.warm(&version.engine, &version.warmup_rows().into());
+        warm.map_err(|error| vec![format!("warm-up: {error}")])?;
+        Ok(version)
+    };
     // Golden rows are scored as the runners score.
-    Ok(Preparation { rows: Arc::new(JsonForms::new()?), engines, warm_up: Arc::new(warm_up), setup })
+    Ok(Preparation { prepare: Arc::new(prepare), setup })
 }
 
 /// Starts keeping the models.

@@ -29,7 +29,7 @@ use super::{
     policy::{Policy, history::Change},
 };
 
-pub use prepare::{Preparation, PreparationSetup, WarmUp};
+pub use prepare::{Preparation, PreparationSetup, Prepare};
 
 use commands::{Command, Order};
 use work::Work;
@@ -232,3 +232,6 @@ impl Keeper {
         answered.await.map_err(|_ended| OrderError::Draining)?
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,28 +11,21 @@ use std::{
 };
 
 use super::commands::Command;
-use crate::{
-    error::ScoreError,
-    model::{Engines, RowReader, Version, VersionFolder, examine},
-};
+use crate::model::{Version, VersionFolder};
 
-/// Has every thread that will run a version run it before the first request does.
-pub type WarmUp = Arc<dyn Fn(&Version) -> Result<(), ScoreError> + Send + Sync>;
+/// Makes something that can answer of a version's folder, or says all that is wrong with
+/// it. Blocking, slow, and the only thing here that can fail.
+pub type Prepare = Arc<dyn Fn(&VersionFolder) -> Result<Version, Vec<String>> + Send + Sync>;
 
-/// Sets up a thread that prepares versions, as those that run them are set up. What it
-/// returns lives as long as the thread.
+/// Sets up a thread that prepares versions. What it returns lives as long as the thread.
 pub type PreparationSetup = Arc<dyn Fn() -> Box<dyn Any> + Send + Sync>;
 
-/// What preparing needs, the same for all models.
+/// How versions are prepared.
 #[derive(Clone)]
 pub struct Preparation {
-    /// Reads golden rows.
-    pub rows: Arc<dyn RowReader>,
-    /// Loads model files.
-    pub engines: Arc<dyn Engines>,
-    /// Warms up the threads that will run the model.
-    pub warm_up: WarmUp,
-    /// For each thread that prepares.
+    /// Does it.
+    pub prepare: Prepare,
+    /// For each thread that does it.
     pub setup: PreparationSetup,
 }
 
@@ -65,15 +58,8 @@ impl Preparation {
     /// version's problem and no other's.
     fn caught(&self, folder: &VersionFolder) -> Result<Version, Vec<String>> {
         // What a panic leaves half done is dropped with the version.
-        let prepared = catch_unwind(AssertUnwindSafe(|| self.version(folder)));
+        let prepared = catch_unwind(AssertUnwindSafe(|| (self.prepare)(folder)));
         prepared.unwrap_or_else(|panic| Err(vec![format!("preparing panicked: {}", message(panic.as_ref()))]))
-    }
-
-    fn version(&self, folder: &VersionFolder) -> Result<Version, Vec<String>> {
-        let examination = examine(folder, self.rows.as_ref(), self.engines.as_ref());
-        let version = examination.version.ok_or(examination.problems)?;
-        (self.warm_up)(&version).map_err(|error| vec![format!("warm-up: {error}")])?;
-        Ok(version)
     }
 }
 
