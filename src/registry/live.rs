@@ -278,3 +278,75 @@ fn why_none(model: Option<&Model>) -> String {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fixture, registry::CANARY};
+
+    fn registry(model: Model) -> Registry {
+        let registry = Registry::new();
+        registry.publish("merchant_gmv", model);
+        registry
+    }
+
+    fn routed(registry: &Registry, wanted: &str) -> Result<(u64, String), ScoreError> {
+        match registry.route("merchant_gmv", wanted)? {
+            Route::One(by) => Ok((by.version.manifest.version, by.label.to_string())),
+            Route::Split(_) => unreachable!("{wanted:?} is split"),
+        }
+    }
+
+    #[test]
+    fn a_version_is_found_by_number_by_label_and_by_default() {
+        let registry = registry(fixture::live("merchant_gmv", 7));
+        for wanted in ["", "7", "stable"] {
+            assert_eq!(routed(&registry, wanted), Ok((7, STABLE.to_owned())), "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_answered_with_what_is() {
+        let registry = registry(fixture::with_arms("merchant_gmv", &[(STABLE, 7, 100.0), ("free", 9, 0.0)]));
+        for wanted in ["8", "canary", "-1", "+7", "07", "7.0"] {
+            let Err(ScoreError::NotFound { available, .. }) = routed(&registry, wanted) else {
+                unreachable!("{wanted:?} was found");
+            };
+            assert_eq!(available, "version 7 (label \"stable\"), version 9 (label \"free\")");
+        }
+        assert_eq!(routed(&registry, "9"), Ok((9, "free".to_owned())));
+    }
+
+    #[test]
+    fn a_split_is_by_the_entity_and_pins_are_not() {
+        let arms = [(CANARY, 8, 50.0), (STABLE, 7, 50.0), (SHADOW, 9, 100.0)];
+        let registry = registry(fixture::with_arms("merchant_gmv", &arms));
+        let Ok(Route::Split(traffic)) = registry.route("merchant_gmv", "") else { unreachable!("not split") };
+        let arm = |id: &str| traffic.of(id).map(|by| by.version.manifest.version);
+        let found: std::collections::BTreeSet<_> = (0..100).map(|id| arm(&format!("m-{id}"))).collect();
+        // The shadow answers nobody.
+        assert_eq!(found, [Some(7), Some(8)].into());
+        assert_eq!((arm("m-1"), arm("")), (arm("m-1"), Some(7)));
+        assert_eq!(routed(&registry, "canary"), Ok((8, CANARY.to_owned())));
+        assert_eq!(routed(&registry, "stable"), Ok((7, STABLE.to_owned())));
+    }
+
+    #[test]
+    fn a_model_without_a_stable_version_says_why() {
+        let reason = |model: Option<Model>| {
+            let registry = Registry::new();
+            model.into_iter().for_each(|model| registry.publish("merchant_gmv", model));
+            match registry.route("merchant_gmv", "") {
+                Err(ScoreError::NoLiveVersion { reason, .. }) => reason,
+                _ => "found".into(),
+            }
+        };
+        assert_eq!(reason(None), "the server knows no such model");
+        let starting = Model { starting: true, ..Model::default() };
+        assert_eq!(reason(Some(starting)), "its versions are being prepared");
+        let rejected = Model { versions: [(3, Standing::Rejected(vec!["x".into()]))].into(), ..Model::default() };
+        assert_eq!(reason(Some(rejected)), "version 3 was rejected, see the server's log");
+        let problems = Model { problems: vec!["x".into()], ..Model::default() };
+        assert_eq!(reason(Some(problems)), "its folder can't be read as a whole, see the server's log");
+    }
+}

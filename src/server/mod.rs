@@ -299,22 +299,7 @@ fn joined(ended: Result<Result<(), tonic::transport::Error>, JoinError>) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, thread};
-
     use super::*;
-    use crate::{config::ModelsConfig, manifest::Manifest, rows::Forward};
-
-    struct NoEngines;
-
-    impl Engines for NoEngines {
-        fn release(&self) -> &str {
-            "none"
-        }
-
-        fn load(&self, _manifest: &Manifest, _model: &[u8]) -> Result<Arc<dyn Forward>, String> {
-            Err("there is none".into())
-        }
-    }
 
     #[tokio::test]
     async fn a_transport_that_panicked_is_called_so() {

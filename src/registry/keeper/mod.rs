@@ -10,6 +10,7 @@ mod fingerprint;
 mod kept;
 mod orders;
 mod policies;
+mod preparations;
 mod prepare;
 mod settle;
 mod watch;

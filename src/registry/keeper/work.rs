@@ -10,11 +10,10 @@ use std::{
 use tracing::{error, info, warn};
 
 use super::{
-    Keeping, OrderError,
+    Keeping,
     commands::Command,
     fingerprint::Fingerprint,
-    kept::{Found, Kept, Preparing, Stage},
-    prepare::Prepared,
+    kept::{Found, Kept, Stage},
     watch::Watch,
 };
 use crate::{
@@ -28,9 +27,6 @@ use crate::{
         scan::{ModelFolder, scan},
     },
 };
-
-/// Preparations at a time: each needs the version's memory twice, and a core.
-const AT_ONCE: usize = 2;
 
 /// How long the folder must be quiet after the system told of a change: files are
 /// copied one after the other.
@@ -53,11 +49,16 @@ pub(super) struct Work {
     pub(super) history: History,
     /// Versions that nobody gets any more, until their last request is done.
     retired: VecDeque<(String, Arc<Version>)>,
-    attempts: u64,
+    /// How many preparations were begun.
+    pub(super) attempts: u64,
     last_look: Instant,
     next_look: Instant,
     /// Kept for what it tells.
     watch: Option<Watch>,
+    /// Until all models that were there at the start have somebody who answers, or nobody.
+    starting: bool,
+    /// When the thread began.
+    begun: Instant,
     /// Why the root could not be listed at the last look.
     root_problem: Option<String>,
 }
@@ -78,6 +79,8 @@ impl Work {
             last_look: Instant::now(),
             next_look: Instant::now(),
             watch: None,
+            starting: true,
+            begun: Instant::now(),
             root_problem: None,
         }
     }
@@ -98,6 +101,14 @@ impl Work {
             }
             self.give_up_late();
             self.free_retired();
+            self.announce_start();
+        }
+    }
+
+    fn announce_start(&mut self) {
+        if self.starting && self.models.values().all(|kept| kept.started) {
+            self.starting = false;
+            info!(took_ms = self.begun.elapsed().as_millis(), "all models are prepared");
         }
     }
 
@@ -190,121 +201,6 @@ impl Work {
         Some(name)
     }
 
-    /// Starts preparations, as many as there may be.
-    pub(super) fn start_preparations(&mut self) {
-        let running = |stage: &Stage| matches!(stage, Stage::Preparing(Preparing { since: Some(_), .. }));
-        let mut free = AT_ONCE.saturating_sub(
-            self.models.values().flat_map(|kept| kept.stages.values()).filter(|stage| running(stage)).count(),
-        );
-        let waiting: Vec<(String, u64)> = self
-            .models
-            .iter()
-            .flat_map(|(name, kept)| kept.stages.iter().rev().map(move |(number, stage)| (name, number, stage)))
-            .filter(|(.., stage)| matches!(stage, Stage::Preparing(Preparing { since: None, .. })))
-            .map(|(name, number, _)| (name.clone(), *number))
-            .collect();
-        for (name, number) in waiting {
-            if free == 0 {
-                return;
-            }
-            free -= 1;
-            self.start_preparation(&name, number);
-        }
-    }
-
-    fn start_preparation(&mut self, name: &str, number: u64) {
-        self.attempts += 1;
-        let attempt = self.attempts;
-        let Some(kept) = self.models.get_mut(name) else { return };
-        let (Some(found), Some(Stage::Preparing(preparing))) =
-            (kept.folders.get(&number), kept.stages.get_mut(&number))
-        else {
-            return self.rejected(name, number, vec!["the version's folder is gone".into()]);
-        };
-        preparing.attempt = attempt;
-        preparing.since = Some(Instant::now());
-        let started = self.keeping.preparation.start(found.folder.clone(), attempt, self.told.clone());
-        self.tell(name, Some(number), EventKind::Preparing, "being prepared".into());
-        if let Err(error) = started {
-            self.rejected(name, number, vec![format!("the system refused a thread to prepare it: {error}")]);
-        }
-    }
-
-    fn prepared(&mut self, prepared: Prepared) {
-        let Prepared { model, version, attempt, outcome, took } = prepared;
-        let Some(kept) = self.models.get_mut(&model) else { return };
-        let is_awaited =
-            matches!(kept.stages.get(&version), Some(Stage::Preparing(preparing)) if preparing.attempt == attempt);
-        if !is_awaited {
-            return;
-        }
-        match outcome {
-            Ok(ready) => self.proved(&model, version, ready, took),
-            Err(problems) => self.rejected(&model, version, problems),
-        }
-    }
-
-    fn proved(&mut self, name: &str, number: u64, version: Version, took: Duration) {
-        let Some(kept) = self.models.get_mut(name) else { return };
-        let (golden, digest) = (version.golden.len(), version.digest.get(..12).unwrap_or_default().to_owned());
-        let waiters = match kept.stages.remove(&number) {
-            Some(Stage::Preparing(preparing)) => preparing.waiters,
-            Some(Stage::Resident(_) | Stage::Rejected { .. }) | None => Vec::new(),
-        };
-        kept.has_proved(number, version, took);
-        self.keeping.metrics.loaded(name, took);
-        let message = format!("proved itself by {golden} golden rows in {took:.1?}, digest {digest}");
-        self.tell(name, Some(number), EventKind::Ready, message);
-        self.settle(name);
-        for waiter in waiters {
-            let _ = waiter.send(Ok(()));
-        }
-    }
-
-    /// A version stays out, for these reasons.
-    fn rejected(&mut self, name: &str, number: u64, problems: Vec<String>) {
-        let Some(kept) = self.models.get_mut(name) else { return };
-        let waiters = match kept.stages.remove(&number) {
-            Some(Stage::Preparing(preparing)) => preparing.waiters,
-            Some(Stage::Resident(_) | Stage::Rejected { .. }) | None => Vec::new(),
-        };
-        // As it was found, not as it is now: what changed meanwhile is looked at again.
-        let print = kept.folders.get(&number).map(|found| found.print.clone());
-        kept.stages.insert(number, Stage::Rejected { problems: problems.clone(), print });
-        kept.loaded.remove(&number);
-        for problem in &problems {
-            warn!(model = name, version = number, problem, "version rejected");
-        }
-        self.keeping.metrics.load_failed(name, reason(&problems));
-        self.tell(name, Some(number), EventKind::Rejected, problems.join("; "));
-        self.settle(name);
-        for waiter in waiters {
-            let problems = problems.clone();
-            let _ = waiter.send(Err(OrderError::Rejected { model: name.to_owned(), version: number, problems }));
-        }
-    }
-
-    /// Preparations that take too long. Their threads can't be stopped; what they bring
-    /// is dropped.
-    fn give_up_late(&mut self) {
-        let most = self.keeping.prepare_timeout;
-        let is_late = |stage: &Stage| matches!(stage, Stage::Preparing(Preparing { since: Some(since), .. }) if since.elapsed() > most);
-        let late: Vec<(String, u64)> = self
-            .models
-            .iter()
-            .flat_map(|(name, kept)| kept.stages.iter().map(move |(number, stage)| (name, number, stage)))
-            .filter(|(.., stage)| is_late(stage))
-            .map(|(name, number, _)| (name.clone(), *number))
-            .collect();
-        for (name, number) in late {
-            self.rejected(
-                &name,
-                number,
-                vec![format!("{TIMEOUT}: preparing it took longer than {most:?} and was given up")],
-            );
-        }
-    }
-
     /// Lets a version go once its last request is done.
     pub(super) fn retire(&mut self, name: &str, version: Arc<Version>) {
         self.retired.push_back((name.to_owned(), version));
@@ -327,25 +223,18 @@ impl Work {
 
     /// Tells the log and who listens.
     pub(super) fn tell(&self, model: &str, version: Option<u64>, kind: EventKind, message: String) {
+        let why = message.as_str();
         match kind {
+            // Each of its problems has a line of its own.
             EventKind::Rejected => {}
-            EventKind::Refused => warn!(model, message, "policy refused"),
-            EventKind::TakenBack => error!(model, version, message, "canary taken back"),
-            EventKind::Preparing | EventKind::Retired | EventKind::Cancelled => {
-                info!(model, version, message, "version")
-            }
-            EventKind::Ready | EventKind::Traffic => info!(model, version, message, "model"),
+            EventKind::Preparing => info!(model, version, "version is being prepared"),
+            EventKind::Ready => info!(model, version, why, "version can answer"),
+            EventKind::Cancelled => info!(model, version, why, "preparation given up"),
+            EventKind::Traffic => info!(model, why, "who answers has changed"),
+            EventKind::Refused => warn!(model, why, "change of who answers refused"),
+            EventKind::TakenBack => error!(model, version, why, "canary taken back"),
+            EventKind::Retired => info!(model, version, "version left the memory"),
         }
         self.keeping.events.tell(model, version, kind, message);
     }
-}
-
-/// How the problem of a preparation that was given up begins.
-const TIMEOUT: &str = "timeout";
-
-/// The file or the step at fault, of a bounded set.
-fn reason(problems: &[String]) -> &'static str {
-    let first = problems.first().map(String::as_str).unwrap_or_default();
-    let known = ["manifest.json", "model.pt", "golden.jsonl", "warm-up", TIMEOUT];
-    known.into_iter().find(|known| first.starts_with(known)).unwrap_or("other")
 }

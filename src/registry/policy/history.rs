@@ -156,3 +156,67 @@ fn ends_with_a_line(path: &std::path::Path) -> io::Result<bool> {
     file.read_exact(&mut last)?;
     Ok(last == *b"\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(model: &str, revision: u64) -> Change {
+        Change {
+            model: model.into(),
+            revision,
+            before: revision.checked_sub(1).filter(|before| *before > 0),
+            at: Timestamp::UNIX_EPOCH,
+            by: "maria".into(),
+            reason: String::new(),
+            policy: Policy::default(),
+            versions: [("stable".to_owned(), revision)].into(),
+        }
+    }
+
+    fn revisions(history: &History, model: &str) -> Vec<u64> {
+        history.of(model).iter().map(|change| change.revision).collect()
+    }
+
+    #[test]
+    fn a_history_is_read_as_it_was_written() {
+        let root = tempfile::tempdir().unwrap();
+        let mut history = History::read(root.path());
+        history.note(change("gmv", 1)).unwrap();
+        assert!(!root.path().join(FILE).exists(), "what happens by itself was written alone");
+        history.append(change("gmv", 2)).unwrap();
+        history.append(change("portraits", 1)).unwrap();
+        let read = History::read(root.path());
+        assert_eq!(read.of("gmv"), history.of("gmv"));
+        assert_eq!(revisions(&read, "portraits"), [1]);
+    }
+
+    #[test]
+    fn half_a_line_loses_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        History::read(root.path()).append(change("gmv", 1)).unwrap();
+        let file = root.path().join(FILE);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{text}{}", &text[..20])).unwrap();
+        History::read(root.path()).append(change("gmv", 2)).unwrap();
+        assert_eq!(revisions(&History::read(root.path()), "gmv"), [1, 2]);
+    }
+
+    #[test]
+    fn a_long_history_is_shortened() {
+        let root = tempfile::tempdir().unwrap();
+        let mut history = History::read(root.path());
+        let long = "x".repeat(30_000);
+        for revision in 1..=150 {
+            history.append(Change { reason: long.clone(), ..change("gmv", revision) }).unwrap();
+        }
+        assert_eq!(revisions(&History::read(root.path()), "gmv"), (51..=150).collect::<Vec<_>>());
+        assert!(fs::metadata(root.path().join(FILE)).unwrap().len() < 150 * 30_000);
+    }
+
+    #[test]
+    fn a_change_is_one_sentence() {
+        let said = Change { reason: "because".into(), ..change("gmv", 3) }.to_string();
+        assert_eq!(said, "revision 3 by maria: stable = 3 (100 %); because");
+    }
+}

@@ -288,3 +288,56 @@ impl<'de> Deserialize<'de> for Target {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(json: &str) -> Policy {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_of_the_shares_is_the_stable_versions() {
+        let policy = policy(
+            r#"{"labels": {"stable": {"version": 3}, "canary": {"version": 4, "percent": 12.5}, "shadow": {"version": 5}, "free": {"version": 1}}}"#,
+        );
+        assert_eq!(policy.problems(), Vec::<String>::new());
+        assert_eq!(["stable", "canary", "shadow", "free"].map(|label| policy.percent(label)), [87.5, 12.5, 100.0, 0.0]);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_named() {
+        let wrong = policy(
+            r#"{"labels": {"Canary": {"version": 0, "percent": -1}, "canary": {"version": "newest"}}, "salt": "", "guard": {"looks": 0, "max_p99_ratio": 0.5}}"#,
+        );
+        let problems = wrong.problems();
+        assert_eq!(problems.len(), 8, "{problems:#?}");
+        let sum =
+            policy(r#"{"labels": {"stable": {"version": 3, "percent": 80}, "canary": {"version": 4, "percent": 10}}}"#);
+        assert_eq!(sum.problems(), ["the shares sum up to 90 percent, wanted 100"]);
+        let more = policy(
+            r#"{"labels": {"stable": {"version": 3}, "b": {"version": 4, "percent": 60}, "c": {"version": 5, "percent": 60}}}"#,
+        );
+        assert_eq!(more.problems(), ["the labels beside stable have 120 percent, wanted at most 100"]);
+    }
+
+    #[test]
+    fn what_is_misspelt_is_no_policy() {
+        let misspelt = [
+            r#"{"labels": {}, "weights": {}}"#,
+            r#"{"labels": {"stable": {"version": "latest"}}}"#,
+            r#"{"labels": {"stable": {"version": 1, "share": 3}}}"#,
+            r#"{"labels": {"stable": {"version": -1}}}"#,
+        ];
+        for json in misspelt {
+            assert!(serde_json::from_str::<Policy>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_policy_is_written_as_it_was_read() {
+        let json = r#"{"labels":{"canary":{"version":4,"percent":10.0},"stable":{"version":"newest"}},"salt":"x"}"#;
+        assert_eq!(serde_json::to_string(&policy(json)).unwrap(), json);
+    }
+}

@@ -1,0 +1,144 @@
+//! Versions on their way into memory: as many at a time as there may be, each on a
+//! thread of its own, and what becomes of each.
+
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::{
+    OrderError,
+    kept::{Preparing, Stage},
+    prepare::Prepared,
+    work::Work,
+};
+use crate::{model::Version, registry::events::EventKind};
+
+/// Preparations at a time: each needs the version's memory twice, and a core.
+const AT_ONCE: usize = 2;
+
+impl Work {
+    /// Starts preparations, as many as there may be.
+    pub(super) fn start_preparations(&mut self) {
+        let running = |stage: &Stage| matches!(stage, Stage::Preparing(Preparing { since: Some(_), .. }));
+        let mut free = AT_ONCE.saturating_sub(
+            self.models.values().flat_map(|kept| kept.stages.values()).filter(|stage| running(stage)).count(),
+        );
+        let waiting: Vec<(String, u64)> = self
+            .models
+            .iter()
+            .flat_map(|(name, kept)| kept.stages.iter().rev().map(move |(number, stage)| (name, number, stage)))
+            .filter(|(.., stage)| matches!(stage, Stage::Preparing(Preparing { since: None, .. })))
+            .map(|(name, number, _)| (name.clone(), *number))
+            .collect();
+        for (name, number) in waiting {
+            if free == 0 {
+                return;
+            }
+            free -= 1;
+            self.start_preparation(&name, number);
+        }
+    }
+
+    fn start_preparation(&mut self, name: &str, number: u64) {
+        self.attempts += 1;
+        let attempt = self.attempts;
+        let Some(kept) = self.models.get_mut(name) else { return };
+        let (Some(found), Some(Stage::Preparing(preparing))) =
+            (kept.folders.get(&number), kept.stages.get_mut(&number))
+        else {
+            return self.rejected(name, number, vec!["the version's folder is gone".into()]);
+        };
+        preparing.attempt = attempt;
+        preparing.since = Some(Instant::now());
+        let started = self.keeping.preparation.start(found.folder.clone(), attempt, self.told.clone());
+        self.tell(name, Some(number), EventKind::Preparing, "being prepared".into());
+        if let Err(error) = started {
+            self.rejected(name, number, vec![format!("the system refused a thread to prepare it: {error}")]);
+        }
+    }
+
+    pub(super) fn prepared(&mut self, prepared: Prepared) {
+        let Prepared { model, version, attempt, outcome, took } = prepared;
+        let Some(kept) = self.models.get_mut(&model) else { return };
+        let is_awaited =
+            matches!(kept.stages.get(&version), Some(Stage::Preparing(preparing)) if preparing.attempt == attempt);
+        if !is_awaited {
+            return;
+        }
+        match outcome {
+            Ok(ready) => self.proved(&model, version, ready, took),
+            Err(problems) => self.rejected(&model, version, problems),
+        }
+    }
+
+    fn proved(&mut self, name: &str, number: u64, version: Version, took: Duration) {
+        let Some(kept) = self.models.get_mut(name) else { return };
+        let (golden, digest) = (version.golden.len(), version.digest.get(..12).unwrap_or_default().to_owned());
+        let waiters = match kept.stages.remove(&number) {
+            Some(Stage::Preparing(preparing)) => preparing.waiters,
+            Some(Stage::Resident(_) | Stage::Rejected { .. }) | None => Vec::new(),
+        };
+        kept.has_proved(number, version, took);
+        self.keeping.metrics.loaded(name, took);
+        let message = format!("proved itself by {golden} golden rows in {took:.1?}, digest {digest}");
+        self.tell(name, Some(number), EventKind::Ready, message);
+        self.settle(name);
+        for waiter in waiters {
+            let _ = waiter.send(Ok(()));
+        }
+    }
+
+    /// A version stays out, for these reasons.
+    pub(super) fn rejected(&mut self, name: &str, number: u64, problems: Vec<String>) {
+        let Some(kept) = self.models.get_mut(name) else { return };
+        let waiters = match kept.stages.remove(&number) {
+            Some(Stage::Preparing(preparing)) => preparing.waiters,
+            Some(Stage::Resident(_) | Stage::Rejected { .. }) | None => Vec::new(),
+        };
+        // As it was found, not as it is now: what changed meanwhile is looked at again.
+        let print = kept.folders.get(&number).map(|found| found.print.clone());
+        kept.stages.insert(number, Stage::Rejected { problems: problems.clone(), print });
+        kept.loaded.remove(&number);
+        for problem in &problems {
+            warn!(model = name, version = number, problem, "version rejected");
+        }
+        self.keeping.metrics.load_failed(name, reason(&problems));
+        self.tell(name, Some(number), EventKind::Rejected, problems.join("; "));
+        self.settle(name);
+        for waiter in waiters {
+            let problems = problems.clone();
+            let _ = waiter.send(Err(OrderError::Rejected { model: name.to_owned(), version: number, problems }));
+        }
+    }
+
+    /// Preparations that take too long. Their threads can't be stopped; what they bring
+    /// is dropped.
+    pub(super) fn give_up_late(&mut self) {
+        let most = self.keeping.prepare_timeout;
+        let is_late = |stage: &Stage| matches!(stage, Stage::Preparing(Preparing { since: Some(since), .. }) if since.elapsed() > most);
+        let late: Vec<(String, u64)> = self
+            .models
+            .iter()
+            .flat_map(|(name, kept)| kept.stages.iter().map(move |(number, stage)| (name, number, stage)))
+            .filter(|(.., stage)| is_late(stage))
+            .map(|(name, number, _)| (name.clone(), *number))
+            .collect();
+        for (name, number) in late {
+            self.rejected(
+                &name,
+                number,
+                vec![format!("{TIMEOUT}: preparing it took longer than {most:?} and was given up")],
+            );
+        }
+    }
+}
+
+/// How the problem of a preparation that was given up begins.
+const TIMEOUT: &str = "timeout";
+
+/// The file or the step at fault, of a bounded set.
+fn reason(problems: &[String]) -> &'static str {
+    let first = problems.first().map(String::as_str).unwrap_or_default();
+    let known = ["manifest.json", "model.pt", "golden.jsonl", "warm-up", TIMEOUT];
+    known.into_iter().find(|known| first.starts_with(known)).unwrap_or("other")
+}
