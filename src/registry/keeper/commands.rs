@@ -13,7 +13,7 @@ pub(super) enum Command {
     /// Somebody wants something.
     Order(Order),
     /// A preparation ended.
-    Prepared(Prepared),
+    Prepared(Box<Prepared>),
     /// The system says that something below the root has changed.
     Changed,
 }

@@ -48,8 +48,9 @@ impl Preparation {
             let begun = Instant::now();
             let outcome = preparation.caught(&folder);
             let VersionFolder { model, version, .. } = folder;
+            let prepared = Prepared { model, version, attempt, outcome, took: begun.elapsed() };
             // Where nobody listens the server has ended.
-            let _ = told.send(Command::Prepared(Prepared { model, version, attempt, outcome, took: begun.elapsed() }));
+            let _ = told.send(Command::Prepared(Box::new(prepared)));
         };
         thread::Builder::new().name("prepare".into()).spawn(run).map(drop)
     }

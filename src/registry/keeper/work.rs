@@ -91,7 +91,7 @@ impl Work {
         loop {
             match self.commands.recv_timeout(self.pause()) {
                 Ok(Command::Order(order)) => self.order(order),
-                Ok(Command::Prepared(prepared)) => self.prepared(prepared),
+                Ok(Command::Prepared(prepared)) => self.prepared(*prepared),
                 Ok(Command::Changed) => self.look_soon(),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,

@@ -128,8 +128,8 @@ impl GuardLimits {
         ];
         let mut problems: Vec<String> = least
             .into_iter()
-            // Not `<`, which NaN would pass.
-            .filter(|(_, found, least)| !(found >= least))
+            // A NaN is within nothing.
+            .filter(|(_, found, least)| !(*least..).contains(found))
             .map(|(key, found, least)| format!("guard.{key} is {found}, wanted at least {least}"))
             .collect();
         if self.looks == 0 {
