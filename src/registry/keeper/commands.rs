@@ -11,7 +11,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, OrderError>>;
 /// Something to do.
 pub(super) enum Command {
     /// Somebody wants something.
-    Order(Order),
+    Order(Box<Order>),
     /// A preparation ended.
     Prepared(Box<Prepared>),
     /// The system says that something below the root has changed.

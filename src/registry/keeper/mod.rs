@@ -214,7 +214,8 @@ impl Keeper {
     /// canary any more.
     pub fn take_back(&self, model: &str, version: u64, reason: String) {
         // Where the thread has ended, so has the server.
-        let _ = self.commands.send(Command::Order(Order::TakeBack { model: model.to_owned(), version, reason }));
+        let order = Order::TakeBack { model: model.to_owned(), version, reason };
+        let _ = self.commands.send(Command::Order(Box::new(order)));
     }
 
     /// The changes of who answered, newest first.
@@ -229,7 +230,7 @@ impl Keeper {
 
     async fn order<T>(&self, order: impl FnOnce(commands::Answer<T>) -> Order) -> Result<T, OrderError> {
         let (answer, answered) = oneshot::channel();
-        self.commands.send(Command::Order(order(answer))).map_err(|_ended| OrderError::Draining)?;
+        self.commands.send(Command::Order(Box::new(order(answer)))).map_err(|_ended| OrderError::Draining)?;
         answered.await.map_err(|_ended| OrderError::Draining)?
     }
 }

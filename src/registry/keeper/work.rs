@@ -90,7 +90,7 @@ impl Work {
         self.begin();
         loop {
             match self.commands.recv_timeout(self.pause()) {
-                Ok(Command::Order(order)) => self.order(order),
+                Ok(Command::Order(order)) => self.order(*order),
                 Ok(Command::Prepared(prepared)) => self.prepared(*prepared),
                 Ok(Command::Changed) => self.look_soon(),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
