@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Engines, RowReader, Version,
+    Engines, ModelFile, RowReader, Version,
     file::digest,
     folder::{GOLDEN, MANIFEST, VersionFolder},
     golden,
@@ -132,7 +132,7 @@ fn mismatches(folder: &VersionFolder, manifest: &Manifest, engines: &dyn Engines
 fn load(
     engines: &dyn Engines,
     manifest: &Manifest,
-    model: &[u8],
+    model: &ModelFile,
     problems: &mut Vec<String>,
 ) -> Option<Arc<dyn Forward>> {
     engines.load(manifest, model).map_err(|reason| problems.push(format!("model.pt: {reason}"))).ok()

@@ -305,7 +305,7 @@ mod tests {
             "none"
         }
 
-        fn load(&self, _manifest: &Manifest, _model: &[u8]) -> Result<Arc<dyn Forward>, String> {
+        fn load(&self, _manifest: &Manifest, _model: &crate::model::ModelFile) -> Result<Arc<dyn Forward>, String> {
             Err("there is none".into())
         }
     }
