@@ -63,6 +63,10 @@ pub struct ServerConfig {
 pub struct ModelsConfig {
     /// Folder of `<model>/<version>/` folders.
     pub root: PathBuf,
+    /// A version that runs for longer on a single golden row stays out, before it runs
+    /// on the others.
+    #[serde(with = "humantime_serde")]
+    pub slowest_row: Duration,
 }
 
 /// How much may run together, and how much may wait.
@@ -153,7 +157,9 @@ impl Default for ServerConfig {
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        Self { root: "models".into() }
+        // Far above what anybody waits for, and above what libtorch needs for the
+        // first pass of a large model.
+        Self { root: "models".into(), slowest_row: Duration::from_secs(1) }
     }
 }
 
