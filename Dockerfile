@@ -11,6 +11,8 @@ COPY deploy/libtorch deploy/libtorch
 RUN python3 deploy/libtorch/fetch.py --into /opt/libtorch
 # The binary's run path is where libtorch was linked: the same folder in both stages.
 ENV LIBTORCH=/opt/libtorch
+# Also what the allocator is compiled with.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY proto proto
 COPY src src

@@ -97,8 +97,9 @@ SCENARIO ?= open
 ADDR ?= localhost:50051
 
 .PHONY: bench
-bench: setup $(REFERENCE)/merchant_gmv/1/manifest.json ## Measure encoder, stack, forward pass and server into benches/results (ARGS=--quick: minutes)
+bench: setup $(REFERENCE)/merchant_gmv/1/manifest.json ## Measure encoder, stack, forward pass, loading and server into benches/results (ARGS=--quick: minutes)
 	cargo bench $(CARGO_FLAGS) --bench encode --bench batch --bench forward
+	cargo bench $(CARGO_FLAGS) --bench loading -- $(REFERENCE)/merchant_gmv/1
 	cargo bench $(CARGO_FLAGS) --bench serving -- --reference $(REFERENCE) --out benches/results $(ARGS)
 
 .PHONY: load

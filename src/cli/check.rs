@@ -11,6 +11,7 @@ use clap::Args;
 use super::{Failure, engines, print, thread_setup};
 use crate::{
     api::JsonForms,
+    config::ModelsConfig,
     model::{Engines, VersionFolder, examine},
     registry::scan,
 };
@@ -24,7 +25,8 @@ Examples:
 
 Prints one line for each version and one for each problem. Exit code 1 where any version has a problem.
 A model.pt whose sha256 is not the manifest's is never loaded, since loading it runs its code: the outputs
-of its golden rows are not compared then, and a line says so.")]
+of its golden rows are not compared then, and a line says so. A version that takes more than a second for
+one row is refused before the others are scored; a server's limit is models.slowest_row.")]
 pub(super) struct Check {
     /// A version's folder, a model's, or one of models.
     folder: PathBuf,
@@ -50,7 +52,7 @@ impl Check {
 
 /// Examines one version and prints what was found.
 fn passes(folder: &VersionFolder, forms: &JsonForms, engines: &dyn Engines) -> bool {
-    let mut examination = examine(folder, forms, engines);
+    let mut examination = examine(folder, forms, engines, ModelsConfig::default().slowest_row);
     if let Some(version) = &examination.version {
         for rows in version.warmup_rows() {
             if let Err(error) = version.engine.forward(&[&rows]) {

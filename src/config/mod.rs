@@ -70,6 +70,10 @@ pub struct ModelsConfig {
     /// and warm-up. One that takes longer is rejected.
     #[serde(with = "humantime_serde")]
     pub prepare_timeout: Duration,
+    /// A version that runs for longer on a single golden row stays out, before it runs
+    /// on the others.
+    #[serde(with = "humantime_serde")]
+    pub slowest_row: Duration,
 }
 
 /// How much may run together, and how much may wait.
@@ -160,7 +164,14 @@ impl Default for ServerConfig {
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        Self { root: "models".into(), poll: Duration::from_secs(2), prepare_timeout: Duration::from_secs(120) }
+        Self {
+            root: "models".into(),
+            poll: Duration::from_secs(2),
+            prepare_timeout: Duration::from_secs(120),
+            // Far above what anybody waits for, and above what libtorch needs for the
+            // first pass of a large model.
+            slowest_row: Duration::from_secs(1),
+        }
     }
 }
 

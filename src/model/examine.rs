@@ -4,12 +4,12 @@
 //! digest is wrong is never given to an engine, whoever asks: a TorchScript
 //! archive runs code.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
 use super::{
-    Engines, RowReader, Version,
+    Engines, ModelFile, RowReader, Version,
     file::digest,
     folder::{GOLDEN, MANIFEST, VersionFolder},
     golden,
@@ -29,19 +29,28 @@ pub struct Examination {
     pub problems: Vec<String>,
 }
 
-/// Examines the version in `folder`.
-pub fn examine(folder: &VersionFolder, rows: &dyn RowReader, engines: &dyn Engines) -> Examination {
-    let mut problems = Vec::new();
-    let version = examine_into(folder, rows, engines, &mut problems);
-    Examination { version: version.filter(|_| problems.is_empty()), problems }
+/// What an examination needs.
+struct Means<'m> {
+    rows: &'m dyn RowReader,
+    engines: &'m dyn Engines,
+    slowest_row: Duration,
 }
 
-fn examine_into(
+/// Examines the version in `folder`. One that runs for longer than `slowest_row` on a
+/// single row is refused.
+pub fn examine(
     folder: &VersionFolder,
     rows: &dyn RowReader,
     engines: &dyn Engines,
-    problems: &mut Vec<String>,
-) -> Option<Version> {
+    slowest_row: Duration,
+) -> Examination {
+    let mut problems = Vec::new();
+    let version = examine_into(folder, &Means { rows, engines, slowest_row }, &mut problems);
+    Examination { version: version.filter(|_| problems.is_empty()), problems }
+}
+
+fn examine_into(folder: &VersionFolder, with: &Means<'_>, problems: &mut Vec<String>) -> Option<Version> {
+    let &Means { rows, engines, slowest_row } = with;
     let bytes = folder.manifest().map_err(|fault| problems.push(format!("{MANIFEST}: {fault}"))).ok()?;
     let Some(manifest) = readable(&bytes, problems) else {
         problems.extend(files_at_least(folder, &bytes));
@@ -64,7 +73,7 @@ fn examine_into(
     drop(model);
     let golden = golden_rows(&manifest, rows, encoder.as_ref(), files.golden.as_ref(), problems);
     let (encoder, engine, golden) = (encoder?, engine?, golden?);
-    problems.extend(golden::score(&manifest, engine.as_ref(), &golden));
+    problems.extend(golden::score(&manifest, engine.as_ref(), &golden, slowest_row));
 
     let head = Head::new(&manifest);
     Some(Version { digest: digest(&bytes), head, encoder, engine, golden: golden.encoded, manifest })
@@ -132,7 +141,7 @@ fn mismatches(folder: &VersionFolder, manifest: &Manifest, engines: &dyn Engines
 fn load(
     engines: &dyn Engines,
     manifest: &Manifest,
-    model: &[u8],
+    model: &ModelFile,
     problems: &mut Vec<String>,
 ) -> Option<Arc<dyn Forward>> {
     engines.load(manifest, model).map_err(|reason| problems.push(format!("model.pt: {reason}"))).ok()

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _},
+    io::{self, Read as _, Write},
     os::unix::fs::FileTypeExt as _,
     path::Path,
 };
@@ -20,15 +20,15 @@ const MIB: u64 = 1 << 20;
 /// have some 10 MB, and parsing takes a multiple of it in memory.
 pub(super) const MOST_MANIFEST: u64 = 16 * MIB;
 
-/// Most bytes of `model.pt`, which is read whole. Larger ones than libtorch runs
-/// on a CPU within any deadline.
+/// Most bytes of `model.pt`, which is copied. Larger ones than libtorch runs on a
+/// CPU within any deadline.
 pub(super) const MOST_MODEL: u64 = 16 * 1024 * MIB;
 
 /// Most bytes of `golden.jsonl`, which is read whole, and of a file that the
 /// server does not read, such as the card: its digest is checked all the same.
 pub(super) const MOST_OTHER: u64 = 256 * MIB;
 
-/// Bytes that are hashed at a time.
+/// Bytes that are read and hashed at a time: they stay in the processor's cache.
 const CHUNK: usize = 1 << 16;
 
 /// Why a file of a version can't be used.
@@ -54,6 +54,9 @@ pub enum FileFault {
     /// The system did not give it.
     #[error("can't be read: {0}")]
     Read(io::Error),
+    /// The system has no memory for a copy of it.
+    #[error("can't be copied to memory: {0}")]
+    Copy(io::Error),
 }
 
 impl From<io::Error> for FileFault {
@@ -76,8 +79,8 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileFault> {
     within(bytes.len(), most).map(|_| bytes)
 }
 
-/// The sha256 of a file that nobody needs in memory.
-pub(super) fn read_digest(path: &Path, most: u64) -> Result<String, FileFault> {
+/// Copies the file, read once and in small pieces; the sha256 of what was copied.
+pub(super) fn copy(path: &Path, most: u64, into: &mut impl Write) -> Result<String, FileFault> {
     let (file, _) = open(path, most)?;
     let mut file = file.take(most + 1);
     let (mut hash, mut chunk, mut total) = (Sha256::new(), vec![0; CHUNK], 0);
@@ -86,13 +89,20 @@ pub(super) fn read_digest(path: &Path, most: u64) -> Result<String, FileFault> {
             Ok(0) => break,
             Ok(read) => {
                 total += read;
-                hash.update(chunk.get(..read).unwrap_or_default());
+                let read = chunk.get(..read).unwrap_or_default();
+                hash.update(read);
+                into.write_all(read).map_err(FileFault::Copy)?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }
     }
     within(total, most).map(|_| hexadecimal(&hash.finalize()))
+}
+
+/// The sha256 of a file that nobody needs in memory.
+pub(super) fn read_digest(path: &Path, most: u64) -> Result<String, FileFault> {
+    copy(path, most, &mut io::sink())
 }
 
 /// sha256 as 64 lower-case hexadecimal digits.

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::file::{self, FileFault, MOST_MANIFEST, MOST_MODEL, MOST_OTHER, digest};
+use super::{
+    file::{self, FileFault, MOST_MANIFEST, MOST_MODEL, MOST_OTHER, digest},
+    model_file::ModelFile,
+};
 use crate::manifest::is_plain_name;
 
 /// The file that says what the others are.
@@ -32,7 +35,7 @@ pub struct VersionFolder {
 #[derive(Default)]
 pub(super) struct Files {
     /// The model, only where its digest is right: it is code.
-    pub(super) model: Option<Vec<u8>>,
+    pub(super) model: Option<ModelFile>,
     /// The golden rows, also where their digest is wrong: they are data, and say
     /// which of them was changed.
     pub(super) golden: Option<Vec<u8>>,
@@ -103,29 +106,39 @@ impl VersionFolder {
             if !right {
                 files.problems.push(format!("{name}: sha256 is {}, the manifest says {wanted}", file.digest));
             }
-            match name {
-                MODEL => files.model = file.kept.filter(|_| right),
-                GOLDEN => files.golden = file.kept,
-                _ => {}
+            match file.kept {
+                Kept::Model(model) => files.model = Some(model).filter(|_| right),
+                Kept::Golden(rows) => files.golden = Some(rows),
+                Kept::Nothing => {}
             }
         }
         files
     }
 
-    /// Keeps the bytes only of what is needed.
+    /// Keeps only what is needed.
     fn file(&self, name: &str) -> Result<Hashed, FileFault> {
         let path = self.path.join(name);
-        let most = match name {
-            MODEL => MOST_MODEL,
-            GOLDEN => MOST_OTHER,
-            _ => return Ok(Hashed { digest: file::read_digest(&path, MOST_OTHER)?, kept: None }),
-        };
-        let bytes = file::read(&path, most)?;
-        Ok(Hashed { digest: digest(&bytes), kept: Some(bytes) })
+        match name {
+            MODEL => {
+                let (model, digest) = ModelFile::copied(&path, MOST_MODEL)?;
+                Ok(Hashed { digest, kept: Kept::Model(model) })
+            }
+            GOLDEN => {
+                let rows = file::read(&path, MOST_OTHER)?;
+                Ok(Hashed { digest: digest(&rows), kept: Kept::Golden(rows) })
+            }
+            _ => Ok(Hashed { digest: file::read_digest(&path, MOST_OTHER)?, kept: Kept::Nothing }),
+        }
     }
 }
 
 struct Hashed {
     digest: String,
-    kept: Option<Vec<u8>>,
+    kept: Kept,
+}
+
+enum Kept {
+    Model(ModelFile),
+    Golden(Vec<u8>),
+    Nothing,
 }

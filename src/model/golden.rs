@@ -1,16 +1,17 @@
 //! Golden rows: raw features with the inputs and outputs that the training code
 //! computed for them. They prove that encoder and engine are the trained ones.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::RowReader;
 use crate::{
+    cost::Took,
     features::Encoder,
     manifest::{Dtype, Manifest, Tolerance},
-    rows::{Column, Forward, Rows, Values},
+    rows::{Column, Forward, ForwardError, Rows, Values},
 };
 
 /// Problems that are listed before the rest is only counted: more don't tell
@@ -70,17 +71,43 @@ pub(super) fn read(manifest: &Manifest, rows: &dyn RowReader, encoder: &Encoder,
     golden
 }
 
-/// Scores the rows and compares the outputs with those of training.
-pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden) -> Vec<String> {
+/// Scores the rows and compares the outputs with those of training. One row comes
+/// first, by itself: where it fails, or takes longer than `slowest_row`, no other runs.
+pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, slowest_row: Duration) -> Vec<String> {
+    if let Err(problem) = first_row(engine, golden, slowest_row) {
+        return vec![problem];
+    }
     let mut problems = Problems::default();
     let most = engine.max_batch_rows().get();
     for (chunk, start) in golden.wanted.chunks(most).zip((0..).step_by(most)) {
         match engine.forward(&[&golden.encoded.slice(start..start + chunk.len())]) {
             Ok(outputs) => compare_outputs(manifest, &outputs, chunk, &mut problems),
-            Err(error) => problems.add(format!("model.pt: scoring the golden rows failed: {error}")),
+            Err(error) => problems.add(failed(&error)),
         }
     }
     problems.listed("golden.jsonl")
+}
+
+/// Runs the first row. Its time is that in which its thread ran: what others on the
+/// same cores take, of which a thread of low priority sees much, is not the model's.
+fn first_row(engine: &dyn Forward, golden: &Golden, slowest_row: Duration) -> Result<(), String> {
+    let row = golden.encoded.slice(0..1);
+    if row.is_empty() {
+        return Ok(());
+    }
+    let (outputs, took) = Took::by(|| engine.forward(&[&row]));
+    outputs.map_err(|error| failed(&error))?;
+    if took.running > slowest_row {
+        let running = took.running;
+        return Err(format!(
+            "model.pt: one row takes {running:.1?}, wanted at most {slowest_row:?} (models.slowest_row)"
+        ));
+    }
+    Ok(())
+}
+
+fn failed(error: &ForwardError) -> String {
+    format!("model.pt: scoring the golden rows failed: {error}")
 }
 
 fn compare_inputs(
@@ -171,5 +198,102 @@ impl Problems {
             self.first.push(format!("{file}: and {more} problems more"));
         }
         self.first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        num::NonZeroUsize,
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::{cost::Cost, manifest};
+
+    const FAST_ENOUGH: Duration = Duration::from_secs(60);
+
+    /// Answers what golden rows want, or something else.
+    struct Engine {
+        answer: fn() -> Result<[f32; 3], ForwardError>,
+        passes: AtomicUsize,
+        cost: Cost,
+    }
+
+    impl Forward for Engine {
+        fn identity(&self) -> (&str, u64) {
+            ("merchant_gmv", 1)
+        }
+
+        fn max_batch_rows(&self) -> NonZeroUsize {
+            NonZeroUsize::MIN.saturating_add(3)
+        }
+
+        fn cost(&self) -> &Cost {
+            &self.cost
+        }
+
+        fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {
+            self.passes.fetch_add(1, Ordering::SeqCst);
+            let rows: usize = parts.iter().map(|rows| rows.len()).sum();
+            let values = Values::F32((self.answer)()?.repeat(rows));
+            Ok(Rows::new(rows, vec![Column { width: 3, values }])?)
+        }
+    }
+
+    /// The problems with such answers to eight golden rows, and how many passes ran.
+    fn scored(answer: fn() -> Result<[f32; 3], ForwardError>, slowest_row: Duration) -> (Vec<String>, usize) {
+        let manifest = Manifest::parse(manifest::fixture::gmv().to_string().as_bytes()).unwrap();
+        let column = Column { width: 1, values: Values::F32(vec![0.0; 8]) };
+        let outputs = || manifest.outputs.iter().map(|output| (output.name.clone(), vec![0.0, 1.0, 1.0])).collect();
+        let golden = Golden {
+            encoded: Rows::new(8, vec![column]).unwrap(),
+            wanted: (1..=8).map(|line| (line, outputs())).collect(),
+            problems: Vec::new(),
+        };
+        let engine = Engine { answer, passes: AtomicUsize::new(0), cost: Cost::default() };
+        let problems = score(&manifest, &engine, &golden, slowest_row);
+        (problems, engine.passes.load(Ordering::SeqCst))
+    }
+
+    #[test]
+    fn one_row_runs_before_all_others() {
+        assert_eq!(scored(|| Ok([0.0, 1.0, 1.0]), FAST_ENOUGH), (vec![], 3));
+    }
+
+    #[test]
+    fn a_row_that_takes_too_long_is_the_only_one_that_runs() {
+        let slow = || {
+            let begun = Instant::now();
+            // As a model does: it runs, and does not sleep.
+            while begun.elapsed() < Duration::from_millis(20) {
+                std::hint::spin_loop();
+            }
+            Ok([0.0, 1.0, 1.0])
+        };
+        let (problems, passes) = scored(slow, Duration::from_micros(100));
+        assert_eq!((problems.len(), passes), (1, 1));
+        let said = &problems[0];
+        assert!(said.starts_with("model.pt: one row takes ") && said.contains("ms, wanted at most 100µs"), "{said}");
+    }
+
+    #[test]
+    fn a_row_that_raises_is_the_only_one_that_runs() {
+        let (problems, passes) = scored(|| Err(ForwardError::Raised("thirteen".into())), FAST_ENOUGH);
+        assert_eq!(problems, ["model.pt: scoring the golden rows failed: it raised: thirteen"]);
+        assert_eq!(passes, 1);
+    }
+
+    #[test]
+    fn what_is_no_number_is_called_so() {
+        let answers: [(fn() -> _, &str); 2] =
+            [(|| Ok([0.0, f32::NAN, 1.0]), "NaN"), (|| Ok([0.0, f32::INFINITY, 1.0]), "inf")];
+        for (answer, name) in answers {
+            let (problems, _) = scored(answer, FAST_ENOUGH);
+            assert_eq!(problems.len(), 8);
+            let wanted = format!("[1]: served {name}, training computed 1.0");
+            assert!(problems[0].ends_with(&wanted), "{problems:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod examine;
 mod file;
 mod folder;
 mod golden;
+mod model_file;
 #[cfg(feature = "torch")]
 pub mod torch;
 
@@ -26,6 +27,7 @@ use crate::{
 pub use examine::{Examination, examine};
 pub use file::FileFault;
 pub use folder::VersionFolder;
+pub use model_file::{ModelFile, Place};
 
 /// A version that proved itself and can answer.
 pub struct Version {
@@ -62,12 +64,12 @@ pub trait Engines: Send + Sync {
     /// exported by another one is refused.
     fn release(&self) -> &str;
 
-    /// Loads the bytes of a model file, which were checked against the manifest.
+    /// Loads a model file, which was checked against the manifest.
     ///
     /// # Errors
     ///
     /// What is wrong with the file, for people.
-    fn load(&self, manifest: &Manifest, model: &[u8]) -> Result<Arc<dyn Forward>, String>;
+    fn load(&self, manifest: &Manifest, model: &ModelFile) -> Result<Arc<dyn Forward>, String>;
 }
 
 /// Most rows in one pass: what the manifest and the operator allow.
@@ -85,7 +87,7 @@ impl Engines for NoEngines {
         "none"
     }
 
-    fn load(&self, _manifest: &Manifest, _model: &[u8]) -> Result<Arc<dyn Forward>, String> {
+    fn load(&self, _manifest: &Manifest, _model: &ModelFile) -> Result<Arc<dyn Forward>, String> {
         Err("this program was built without the feature `torch`".into())
     }
 }

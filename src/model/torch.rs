@@ -7,7 +7,7 @@ use std::{any::Any, io::Cursor, num::NonZeroUsize, sync::Arc};
 
 use tch::{CModule, IValue, Kind, TchError, Tensor};
 
-use super::{Engines, batch_limit};
+use super::{Engines, ModelFile, Place, batch_limit};
 use crate::{
     cost::Cost,
     manifest::{Dtype, InputSpec, Manifest, OutputSpec},
@@ -46,13 +46,16 @@ impl Engines for TorchScriptEngines {
         RELEASE
     }
 
-    fn load(&self, manifest: &Manifest, model: &[u8]) -> Result<Arc<dyn Forward>, String> {
+    fn load(&self, manifest: &Manifest, model: &ModelFile) -> Result<Arc<dyn Forward>, String> {
         let _no_grad = tch::no_grad_guard();
         let loaded = || -> Result<CModule, TchError> {
             // The profiling executor compiles anew under traffic; frozen modules
             // run as fast without it, and their first pass ten times faster.
             tch::jit::f_set_profiling_mode(false)?;
-            let mut module = CModule::load_data(&mut Cursor::new(model))?;
+            let mut module = match model.place() {
+                Place::Path(path) => CModule::load(path)?,
+                Place::Bytes(bytes) => CModule::load_data(&mut Cursor::new(bytes))?,
+            };
             module.f_set_eval()?;
             Ok(module)
         };

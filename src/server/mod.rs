@@ -137,7 +137,8 @@ impl Server {
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
         let mut transport = transport::serve(incoming, routes, metrics.clone(), close.clone());
 
-        let _keeper = keep(&self.settings, &self.registry, preparation(engines, runners, setup)?, metrics)?;
+        let _keeper =
+            keep(&self.settings, &self.registry, preparation(&self.settings, engines, runners, setup)?, metrics)?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
             ended = &mut transport => return joined(ended),
@@ -242,10 +243,16 @@ fn routes(settings: &Settings, registry: &Arc<Registry>, drain: &Drain, stack: S
         .add_service(reflection().build_v1alpha()?))
 }
 
-fn preparation(engines: Arc<dyn Engines>, runners: Runners, setup: ThreadSetup) -> Result<Preparation, ServerError> {
+fn preparation(
+    settings: &Settings,
+    engines: Arc<dyn Engines>,
+    runners: Runners,
+    setup: ThreadSetup,
+) -> Result<Preparation, ServerError> {
+    let slowest_row = settings.models.slowest_row;
     let forms = JsonForms::new()?;
     let prepare = move |folder: &VersionFolder| {
-        let examination = examine(folder, &forms, engines.as_ref());
+        let examination = examine(folder, &forms, engines.as_ref(), slowest_row);
         let version = examination.version.ok_or(examination.problems)?;
         let warm = runners.warm(&version.engine, &version.warmup_rows().into());
         warm.map_err(|error| vec![format!("warm-up: {error}")])?;
