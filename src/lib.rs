@@ -40,8 +40,9 @@
 //!
 //! [`registry::scan`] finds the folders → [`model::examine`] does all that can
 //! fail: manifest, digests, engine, golden rows → every thread that will run it
-//! runs it in each warm-up size → one atomic store makes it live. A version that fails stays
-//! out with all its problems named.
+//! runs it in each warm-up size, one thread and one pass at a time, in moments in which
+//! nothing waits → one atomic store makes it live. A version that fails stays out with all
+//! its problems named.
 //!
 //! # Invariants
 //!

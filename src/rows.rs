@@ -149,6 +149,11 @@ impl Rows {
         &self.columns
     }
 
+    /// Whether all floats of a row are numbers, and not infinite.
+    pub fn is_finite(&self, row: usize) -> bool {
+        self.columns.iter().flat_map(|column| column.f32_row(row)).all(|value| value.is_finite())
+    }
+
     /// Appends one row: `write` pushes exactly `width` values to every column.
     /// Where it fails, or pushed something else, the rows are as before.
     ///

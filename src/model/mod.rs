@@ -12,6 +12,7 @@ mod file;
 mod folder;
 mod golden;
 mod model_file;
+mod priority;
 #[cfg(feature = "torch")]
 pub mod torch;
 
@@ -28,6 +29,7 @@ pub use examine::{Examination, examine};
 pub use file::FileFault;
 pub use folder::VersionFolder;
 pub use model_file::{ModelFile, Place};
+pub use priority::lowest_priority;
 
 /// A version that proved itself and can answer.
 pub struct Version {

@@ -3,12 +3,14 @@
 //! Threads of our own and not tokio's: a forward pass blocks, and libtorch keeps
 //! state per thread that must be set once and stay warm.
 
+mod warm;
+
 use std::{
     any::Any,
     collections::BTreeMap,
     io,
     num::NonZeroUsize,
-    sync::{Arc, mpsc},
+    sync::Arc,
     task::{Context, Poll},
     thread,
 };
@@ -18,20 +20,8 @@ use tokio::runtime::Handle;
 use tower::Service;
 use tracing::error;
 
-use super::{
-    BatchRules, Encoded, Scored, ScoredFuture,
-    batch::{Batches, pass},
-};
-use crate::{
-    cost::Took,
-    error::ScoreError,
-    rows::{Forward, Rows},
-    telemetry::Metrics,
-};
-
-/// How often a warm-up runs each size: libtorch is steady after about three passes
-/// on a thread.
-const WARM_PASSES: usize = 3;
+use super::{BatchRules, Encoded, Scored, ScoredFuture, batch::Batches};
+use crate::{error::ScoreError, telemetry::Metrics};
 
 /// Runs at the start of every thread that runs models; what it returns lives as
 /// long as the thread.
@@ -109,69 +99,6 @@ impl Runners {
             waiting.into_iter().collect()
         }
     }
-
-    /// Has every thread that will run the model run it in each of `rows`, so that no
-    /// request pays for what libtorch does in its first passes, and learns what they
-    /// cost. Blocks until all did, so it is not for the threads of sockets.
-    ///
-    /// # Errors
-    ///
-    /// [`ScoreError::Model`] where a pass failed.
-    pub fn warm(&self, model: &Arc<dyn Forward>, rows: &Arc<[Rows]>) -> Result<(), ScoreError> {
-        let (name, version) = model.identity();
-        let failed = |reason| ScoreError::Model { model: name.to_owned(), version, reason };
-        self.warm_runners(model, rows).map_err(failed)?;
-        self.warm_io(model, rows).map_err(failed)
-    }
-
-    fn warm_runners(&self, model: &Arc<dyn Forward>, rows: &Arc<[Rows]>) -> Result<(), String> {
-        let (done, outcomes) = mpsc::channel();
-        for runner in 0..self.count.get() {
-            let (model, rows, done) = (Arc::clone(model), Arc::clone(rows), done.clone());
-            let errand = Box::new(move || {
-                // The receiver is gone only where another runner failed already.
-                let _ = done.send(warm_here(model.as_ref(), &rows));
-            });
-            self.open.batches.send(runner, errand);
-        }
-        drop(done);
-        outcomes.iter().collect()
-    }
-
-    /// The threads of sockets run small batches only, and one pass at a time: what is
-    /// live is served meanwhile.
-    fn warm_io(&self, model: &Arc<dyn Forward>, rows: &Arc<[Rows]>) -> Result<(), String> {
-        let (done, outcomes) = mpsc::channel();
-        for _ in 0..self.io.metrics().num_workers() {
-            let (batches, model, rows, done) =
-                (self.open.batches.clone(), Arc::clone(model), Arc::clone(rows), done.clone());
-            self.io.spawn(async move {
-                for rows in rows.iter().filter(|rows| batches.runs_here(model.as_ref(), rows.len())) {
-                    for _ in 0..WARM_PASSES {
-                        let _ = done.send(pass(model.as_ref(), &[rows]).map(drop));
-                        tokio::task::yield_now().await;
-                    }
-                }
-            });
-        }
-        drop(done);
-        outcomes.iter().collect()
-    }
-}
-
-/// Runs the model in each of `rows` on this thread, a few times.
-fn warm_here(model: &dyn Forward, rows: &[Rows]) -> Result<(), String> {
-    for rows in rows {
-        let passes = (0..WARM_PASSES).map(|_| {
-            let (done, took) = Took::by(|| pass(model, &[rows]));
-            done.map(|_| took)
-        });
-        let passes = passes.collect::<Result<Vec<_>, _>>()?;
-        // The first ones pay for what they find cold.
-        let fastest = passes.into_iter().min_by_key(|took| took.running);
-        fastest.into_iter().for_each(|took| model.cost().learn(rows.len(), took));
-    }
-    Ok(())
 }
 
 impl Runner {

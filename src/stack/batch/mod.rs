@@ -7,13 +7,13 @@
 //! takes its parts out of the queue. Nothing here bounds the queue:
 //! [`super::Admit`] does, above.
 
+mod errands;
 mod lead;
 mod pending;
 mod queue;
 mod run;
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -21,6 +21,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
+    errands::{Errands, Next},
     lead::Lead,
     pending::{Answer, Pending},
     queue::{Batch, LineKey, Place, Queue, Taken},
@@ -28,6 +29,7 @@ use self::{
 use super::{Encoded, Scored};
 use crate::{error::ScoreError, rows::Forward, telemetry::Metrics};
 
+pub(super) use errands::Errand;
 pub(super) use run::pass;
 
 /// When a batch runs, and where.
@@ -48,9 +50,6 @@ pub struct BatchRules {
 /// to have one more thread on the same cores.
 const RESERVE: Duration = Duration::from_millis(1);
 
-/// Something that one particular runner does between batches, such as a warm-up.
-pub(super) type Errand = Box<dyn FnOnce() + Send>;
-
 /// What waits, and the runners that wait for it. Clones share it.
 #[derive(Clone)]
 pub(super) struct Batches {
@@ -70,21 +69,20 @@ struct Shared {
 
 struct State {
     queue: Queue,
-    /// One list for each runner.
-    errands: Vec<VecDeque<Errand>>,
+    errands: Errands,
+    /// Requests that ever came.
+    arrived: u64,
     /// Runners that wait for work.
     asleep: usize,
     /// Those of them that were told of some and are about to wake.
     told: usize,
-    /// Runners on an errand.
-    away: usize,
     closed: bool,
 }
 
 impl State {
     /// Runners that run batches or were told to.
     fn awake(&self) -> usize {
-        (self.errands.len() + self.told).saturating_sub(self.asleep + self.away)
+        (self.errands.runners() + self.told).saturating_sub(self.asleep + self.errands.away())
     }
 }
 
@@ -109,8 +107,8 @@ impl Batches {
         rules: BatchRules,
         metrics: Metrics,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let errands = (0..runners).map(|_| VecDeque::new()).collect();
-        let state = State { queue: Queue::new(rules.linger), errands, asleep: 0, told: 0, away: 0, closed: false };
+        let (queue, errands) = (Queue::new(rules.linger), Errands::new(runners));
+        let state = State { queue, errands, arrived: 0, asleep: 0, told: 0, closed: false };
         let (answers, mut answered) = mpsc::unbounded_channel::<Vec<Answer>>();
         let shared = Shared { state: Mutex::new(state), work: Condvar::new(), rules, answers, metrics };
         let giving_out = async move {
@@ -145,6 +143,11 @@ impl Batches {
         self.lock().queue.rows()
     }
 
+    /// How many requests ever came.
+    pub(super) fn arrived(&self) -> u64 {
+        self.lock().arrived
+    }
+
     fn push(
         self,
         job: Encoded,
@@ -156,6 +159,7 @@ impl Batches {
         if state.closed {
             return Err(ScoreError::Draining);
         }
+        state.arrived += 1;
         let places: Vec<Place> = parts.into_iter().map(|part| state.queue.push(part)).collect();
         let lead = self.lead_or_tell(&mut state, &places, model.as_ref());
         drop(state);
@@ -204,11 +208,7 @@ impl Batches {
 
     /// Has one runner do something between two batches.
     pub(super) fn send(&self, runner: usize, errand: Errand) {
-        let mut state = self.lock();
-        if let Some(errands) = state.errands.get_mut(runner) {
-            errands.push_back(errand);
-        }
-        drop(state);
+        self.lock().errands.push(runner, errand);
         // All, since nobody can choose whom a condition variable wakes.
         self.shared.work.notify_all();
     }
@@ -232,12 +232,11 @@ impl Batches {
 
     /// Somebody else sees to the queue meanwhile.
     fn run_errand(&self, errand: Errand) {
+        let _back = Back(self);
         let mut state = self.lock();
-        state.away += 1;
         self.tell(&mut state, 1);
         drop(state);
-        let _back = Back(self);
-        errand();
+        (errand.run)();
     }
 
     /// Runs a batch on this thread.
@@ -245,25 +244,28 @@ impl Batches {
         run::answers(batch, &self.shared.metrics)
     }
 
-    /// Waits for something that this runner can do. Errands first: they are rare and
-    /// short, and must come to an end under full load too.
+    /// Waits for something that this runner can do.
     fn turn(&self, runner: usize) -> Turn {
         let mut state = self.lock();
         loop {
-            if let Some(errand) = state.errands.get_mut(runner).and_then(VecDeque::pop_front) {
-                return Turn::Errand(errand);
-            }
+            let now = Instant::now();
+            let idle = state.closed || state.queue.is_empty();
+            let errand = match state.errands.next(runner, idle, now) {
+                Next::Run(errand) => return Turn::Errand(errand),
+                Next::Wait(until) => Some(until),
+                Next::Nothing => None,
+            };
+            let until = |moment: Option<Instant>| moment.map(|moment| moment.saturating_duration_since(now));
             if !state.closed && !self.is_needed(&state, state.awake().saturating_sub(1)) {
-                state = self.sleep(state, None);
+                state = self.sleep(state, until(errand));
                 continue;
             }
-            let now = Instant::now();
             let Taken { batch, late, ripe } = state.queue.take(now);
             self.give_out(late);
             match (batch, ripe) {
                 (Some(batch), _) => return Turn::Batch(batch),
                 (None, None) if state.closed => return Turn::End,
-                (None, ripe) => state = self.sleep(state, ripe.map(|ripe| ripe.saturating_duration_since(now))),
+                (None, ripe) => state = self.sleep(state, until(ripe.into_iter().chain(errand).min())),
             }
         }
     }
@@ -301,7 +303,11 @@ struct Back<'b>(&'b Batches);
 
 impl Drop for Back<'_> {
     fn drop(&mut self) {
-        self.0.lock().away -= 1;
+        let mut state = self.0.lock();
+        state.errands.back();
+        if state.errands.wait() {
+            self.0.shared.work.notify_all();
+        }
     }
 }
 

@@ -104,6 +104,11 @@ impl Queue {
         }
     }
 
+    /// Whether no row waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.versions.values().flat_map(|version| &version.lines).all(|line| line.rows == 0)
+    }
+
     /// The rows of all lanes, by model.
     pub(super) fn rows(&self) -> Vec<(Arc<dyn Forward>, usize)> {
         let rows = |version: &Version| version.lines.iter().map(|line| line.rows).sum();

@@ -1,15 +1,18 @@
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
 use tower::ServiceExt as _;
 
-use super::*;
+use super::{warm::PASSES, *};
 use crate::{
-    cost::Cost,
-    rows::{Column, ForwardError, Values},
-    stack::Lane,
+    cost::{Cost, Took},
+    rows::{Column, Forward, ForwardError, Rows, Values},
+    stack::{Lane, batch::Errand},
 };
 
 /// Answers each row's own value; raises where a row is 13, panics for 14, and
@@ -70,13 +73,17 @@ fn job(model: &Arc<Echo>, values: &[f32]) -> Encoded {
     }
 }
 
+/// Has the first runner do something before anything else.
+fn at_once(runners: &Runners, run: impl FnOnce() + Send + 'static) {
+    runners.open.batches.send(0, Errand { run: Box::new(run), at_latest: Instant::now() });
+}
+
 /// Holds the first runner until the result is dropped.
 fn hold(runners: &Runners) -> mpsc::Sender<()> {
     let (busy, working) = mpsc::channel::<()>();
-    let errand = Box::new(move || {
+    at_once(runners, move || {
         let _ = working.recv();
     });
-    runners.open.batches.send(0, errand);
     busy
 }
 
@@ -166,13 +173,100 @@ async fn a_warm_up_runs_every_size_on_every_thread() {
     let rows: Arc<[Rows]> = [job(&model, &[1.0]).rows, job(&model, &[1.0, 2.0]).rows].into();
     pool(3).warm(&(Arc::clone(&model) as Arc<dyn Forward>), &rows).unwrap();
     // Three runners and two threads of sockets, in two sizes each.
-    assert_eq!(model.passes.load(Ordering::SeqCst), (3 + 2) * 2 * WARM_PASSES);
+    assert_eq!(model.passes.load(Ordering::SeqCst), (3 + 2) * 2 * PASSES);
+}
+
+/// Runs for a while, and knows how many threads of runners do so together.
+#[derive(Default)]
+struct Together {
+    echo: Echo,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Forward for Together {
+    fn identity(&self) -> (&str, u64) {
+        self.echo.identity()
+    }
+
+    fn max_batch_rows(&self) -> NonZeroUsize {
+        self.echo.max_batch_rows()
+    }
+
+    fn cost(&self) -> &Cost {
+        &self.echo.cost
+    }
+
+    fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        thread::sleep(Duration::from_micros(100));
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        self.echo.forward(parts)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_warm_ups_at_once_take_one_runner_at_a_time() {
+    let (model, runners) = (Arc::new(Together::default()), pool_with(3, BatchRules::default()));
+    let rows: Arc<[Rows]> = [job(&Arc::default(), &[1.0, 2.0]).rows].into();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| runners.warm(&(Arc::clone(&model) as Arc<dyn Forward>), &rows).unwrap());
+        }
+    });
+    assert_eq!(model.echo.passes.load(Ordering::SeqCst), 2 * 3 * PASSES);
+    assert_eq!(model.most.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_warm_up_ends_under_full_load() {
+    // None runs where it arrives.
+    let (live, runners) = (Arc::new(Echo::default()), pool_with(1, BatchRules::default()));
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (live, mut runners) = (Arc::clone(&live), runners.clone());
+            tokio::spawn(async move {
+                loop {
+                    runners.call(job(&live, &[1.0, 2.0, 3.0, 4.0])).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let model = Arc::new(Echo::default());
+    let rows: Arc<[Rows]> = [job(&model, &[1.0]).rows].into();
+    let warmed = {
+        let model = Arc::clone(&model) as Arc<dyn Forward>;
+        thread::spawn(move || runners.warm(&model, &rows))
+    };
+    while !warmed.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+    assert_eq!(warmed.join().unwrap(), Ok(()));
+    assert_eq!(model.passes.load(Ordering::SeqCst), PASSES);
+    assert!(live.passes.load(Ordering::SeqCst) > PASSES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_whose_warm_up_fails_is_refused() {
+    let (model, runners) = (Arc::new(Echo::default()), pool(1));
+    let warm =
+        |values: &[f32]| runners.warm(&(Arc::clone(&model) as Arc<dyn Forward>), &[job(&model, values).rows].into());
+    let reason = |values: &[f32]| match warm(values) {
+        Err(ScoreError::Model { reason, .. }) => reason,
+        other => unreachable!("{other:?}"),
+    };
+    assert_eq!(reason(&[1.0, 13.0]), "it raised: thirteen");
+    assert_eq!(reason(&[1.0, 14.0]), "the engine panicked");
+    assert_eq!(reason(&[f32::NAN, f32::INFINITY]), "none of 2 warm-up rows has finite outputs");
+    // What a golden row does not stand for may be out of the ordinary.
+    assert_eq!(warm(&[f32::NAN, 1.0]), Ok(()));
 }
 
 #[tokio::test]
 async fn a_runner_that_dies_is_replaced() {
     let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
-    runners.open.batches.send(0, Box::new(|| panic!("the runner dies")));
+    at_once(&runners, || panic!("the runner dies"));
     assert!(runners.call(job(&model, &[1.0])).await.is_ok());
 }
 
