@@ -5,6 +5,7 @@
 //! `head` does, a command ends without a word, and with 0 as `ripgrep` does.
 
 mod check;
+mod client;
 mod score;
 mod serve;
 
