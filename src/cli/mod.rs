@@ -6,6 +6,7 @@
 
 mod check;
 mod client;
+mod models;
 mod score;
 mod serve;
 
@@ -34,6 +35,8 @@ enum Command {
     Check(check::Check),
     /// Score a file of rows through a running server.
     Score(score::Score),
+    /// Look at a running server's models, and change which version answers whom.
+    Models(models::Models),
     /// Print the JSON Schema of a version's manifest.
     Schema,
 }
@@ -66,6 +69,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Check(check) => check.run(),
             Command::Score(score) => score.run(),
+            Command::Models(models) => models.run(),
             Command::Schema => schema(),
         };
         ExitCode::from(end(done))
