@@ -218,14 +218,14 @@ Problems of version 5:
   golden row 3
 
 Policy, salt \"merchant_gmv\":
-LABEL   VERSION        SHARE
-stable  newest, now 3  90%
-canary  4              10%
+LABEL   VERSION     SHARE
+stable  newest (3)  90%
+canary  4           10%
 Guard: by its defaults
 
 History:
-REVISION  AT                    BY                LABELS                                REASON
-2         1970-01-03T00:00:00Z  anna (127.0.0.1)  stable=newest, now 3 90%, canary=4 10%";
+REVISION  AT                    BY                LABELS                               REASON
+2         1970-01-03T00:00:00Z  anna (127.0.0.1)  stable=newest (3) 90%, canary=4 10%";
         assert_eq!(model(&shown()), wanted);
     }
 

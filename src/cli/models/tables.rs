@@ -98,12 +98,12 @@ pub(super) fn arms(labels: &[TrafficLabel]) -> String {
     table(["LABEL", "VERSION", "SHARE"], labels.iter().map(row))
 }
 
-/// The version of a label: `4`, or `newest, now 4`.
+/// The version of a label: `4`, or `newest (4)`.
 pub(super) fn arm(label: &TrafficLabel) -> String {
     match label.resolved_version {
-        0 => format!("{}, not in memory", plain(&label.version)),
+        0 => format!("{} (not in memory)", plain(&label.version)),
         now if now.to_string() == label.version => plain(&label.version),
-        now => format!("{}, now {now}", plain(&label.version)),
+        now => format!("{} ({now})", plain(&label.version)),
     }
 }
 
@@ -167,10 +167,10 @@ merchant_gmv  2        on disk    -             -      -    -
         let labels =
             [label("stable", "newest", 4, 87.5), label("canary", "5", 5, 12.5), label("shadow", "6", 0, 100.0)];
         let wanted = "\
-LABEL   VERSION           SHARE
-stable  newest, now 4     87.5%
-canary  5                 12.5%
-shadow  6, not in memory  100%";
+LABEL   VERSION            SHARE
+stable  newest (4)         87.5%
+canary  5                  12.5%
+shadow  6 (not in memory)  100%";
         assert_eq!(arms(&labels), wanted);
     }
 }
