@@ -18,7 +18,12 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
+/// What the data port serves.
 const PROTOS: [&str; 3] = ["souk/v1/feature.proto", "souk/v1/merchant_gmv.proto", "souk/v1/user_portrait.proto"];
+
+/// What the admin port serves. A set of its own, so that neither port's reflection
+/// tells of the other's services.
+const ADMIN_PROTOS: [&str; 1] = ["souk/v1/model_service.proto"];
 
 /// The messages whose fields are features.
 const FEATURES: [&str; 2] = ["MerchantFeatures", "UserFeatures"];
@@ -34,12 +39,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
     let descriptors = protox::compile(PROTOS, ["proto"])?;
+    let admin = protox::compile(ADMIN_PROTOS, ["proto"])?;
     fs::write(out.join("souk_descriptor.bin"), descriptors.encode_to_vec())?;
+    fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
     fs::write(out.join("views.rs"), views(&descriptors)?)?;
     tonic_prost_build::configure()
         // In one order, so that the same row gives the same message each time.
         .btree_map(".")
-        .compile_fds(descriptors.clone())?;
+        .compile_fds(protox::compile(PROTOS.iter().chain(&ADMIN_PROTOS), ["proto"])?)?;
     framed_services(descriptors, &out.join("framed"))?;
 
     run_path();

@@ -51,6 +51,8 @@ impl Contender {
             .arg("serve")
             .env("SOUK__SERVER__LISTEN", grpc.to_string())
             .env("SOUK__SERVER__HTTP_LISTEN", http.to_string())
+            // Nobody asks it anything.
+            .env("SOUK__SERVER__ADMIN_LISTEN", "127.0.0.1:0")
             .env("SOUK__MODELS__ROOT", root);
         Self::start(command, log, (grpc, http), SERVICE).await
     }

@@ -1,5 +1,6 @@
-//! protobuf's own JSON form, by the descriptor: golden rows, and the rows and
-//! results of `souk score`. Names are those of the protos (snake_case).
+//! protobuf's own JSON form, by the descriptor: golden rows, the rows and results
+//! of `souk score`, and what `souk models --json` prints. Names are those of the
+//! protos (snake_case).
 
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
@@ -8,7 +9,7 @@ use thiserror::Error;
 use super::{
     encode::{Entity, encode_one},
     proto::{
-        DESCRIPTORS,
+        ADMIN_DESCRIPTORS, DESCRIPTORS,
         v1::{Merchant, User},
     },
     scoring::today_utc,
@@ -53,7 +54,9 @@ impl JsonForms {
     ///
     /// [`JsonError::Descriptors`], which would be a mistake of the build.
     pub fn new() -> Result<Self, JsonError> {
-        Ok(Self { pool: DescriptorPool::decode(DESCRIPTORS)? })
+        let mut pool = DescriptorPool::decode(DESCRIPTORS)?;
+        pool.decode_file_descriptor_set(ADMIN_DESCRIPTORS)?;
+        Ok(Self { pool })
     }
 
     /// The message `souk.v1.<name>` in `json`.

@@ -1,4 +1,4 @@
-//! The wire: what the domain services accept and answer.
+//! The wire: what the domain services accept and answer, and the admin service.
 //!
 //! A request resolves its version once, its rows are read one by one where they
 //! lie and encoded against that version's manifest, the stack scores them, and
@@ -8,6 +8,7 @@
 //! Architecture invariant: only this module, the server and the command line's
 //! client know protobuf; only `status` chooses codes.
 
+mod admin;
 mod deadline;
 mod drain;
 mod encode;
@@ -26,6 +27,7 @@ mod turns;
 mod views;
 mod wire;
 
+pub use admin::{AdminEndpoint, Administered};
 pub use deadline::GrpcTimeoutLayer;
 pub use drain::Drain;
 pub use encode::encode_frames;
@@ -38,6 +40,9 @@ pub use scoring::{Scoring, today_utc};
 pub use sending::counted_until_sent;
 
 use crate::manifest::Task;
+
+/// The admin port's own service.
+pub const ADMIN_SERVICE: &str = proto::v1::model_service_server::SERVICE_NAME;
 
 /// The domain services by their full name, each with the model that it asks.
 pub const SERVICES: [(&str, Task); 2] = [

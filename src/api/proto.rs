@@ -9,5 +9,9 @@ pub mod v1 {
     tonic::include_proto!("souk.v1");
 }
 
-/// The serialised `FileDescriptorSet`, for reflection and for JSON.
+/// The serialised `FileDescriptorSet` of what the data port serves, for reflection
+/// and for JSON.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/souk_descriptor.bin"));
+
+/// The same of what the admin port serves.
+pub const ADMIN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptor.bin"));

@@ -5,6 +5,8 @@
 //! `head` does, a command ends without a word, and with 0 as `ripgrep` does.
 
 mod check;
+mod client;
+mod models;
 mod score;
 mod serve;
 
@@ -33,6 +35,8 @@ enum Command {
     Check(check::Check),
     /// Score a file of rows through a running server.
     Score(score::Score),
+    /// Look at a running server's models, and change which version answers whom.
+    Models(models::Models),
     /// Print the JSON Schema of a version's manifest.
     Schema,
 }
@@ -65,6 +69,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Check(check) => check.run(),
             Command::Score(score) => score.run(),
+            Command::Models(models) => models.run(),
             Command::Schema => schema(),
         };
         ExitCode::from(end(done))

@@ -5,23 +5,25 @@
 mod lines;
 mod results;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use futures::StreamExt as _;
-use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::transport::Channel;
 
 use self::{lines::Lines, results::Results};
-use super::Failure;
+use super::{
+    Failure,
+    client::{connect, refused},
+};
 use crate::api::proto::v1::{
     GetPortraitsRequest, GmvResult, Merchant, PortraitResult, PredictGmvRequest, User, gmv_result,
     merchant_gmv_service_client::MerchantGmvServiceClient, portrait_result,
     user_portrait_service_client::UserPortraitServiceClient,
 };
+
+/// Where a server listens unless it is told otherwise.
+const ADDR: &str = "http://127.0.0.1:50051";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -44,7 +46,7 @@ pub(super) struct Score {
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// The server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
+    #[arg(long, value_name = "URL", default_value = ADDR)]
     addr: String,
     /// The version that answers: a number, a label, or nothing for the traffic policy's.
     #[arg(long = "version", value_name = "VERSION", default_value = "")]
@@ -120,17 +122,6 @@ impl Score {
     }
 
     async fn connect(&self) -> anyhow::Result<Channel> {
-        let wrong = || format!("--addr {}: wanted a URL such as http://127.0.0.1:50051", self.addr);
-        let endpoint = Endpoint::from_shared(self.addr.clone()).with_context(wrong)?;
-        endpoint
-            .connect_timeout(Duration::from_secs(5))
-            .connect()
-            .await
-            .with_context(|| format!("{}: can't connect; is the server running? (`souk serve`)", self.addr))
+        connect(&self.addr, ADDR).await
     }
-}
-
-/// What the server said, for a person.
-fn refused(status: Status) -> anyhow::Error {
-    anyhow::anyhow!("the server answered {:?}: {}", status.code(), status.message())
 }

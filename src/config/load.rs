@@ -20,6 +20,8 @@ pub struct Environment {
     variables: HashMap<String, String>,
     /// Variables that are ours and no text.
     problems: Vec<Problem>,
+    /// By `USER`, or else by `LOGNAME`.
+    user: Option<String>,
 }
 
 /// What every variable of ours begins with.
@@ -51,16 +53,17 @@ pub enum ConfigError {
 }
 
 impl Environment {
-    /// The variables of this process that begin with `SOUK__`.
+    /// The variables of this process that begin with `SOUK__`, and its user.
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Self {
         Self::new(std::env::vars_os())
     }
 
-    /// Those of `variables` that begin with `SOUK__`.
+    /// Those of `variables` that begin with `SOUK__`, and the user.
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
         for (name, value) in variables {
+            environment.know_user(&name, &value);
             if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
                 continue;
             }
@@ -70,6 +73,20 @@ impl Environment {
             }
         }
         environment
+    }
+
+    fn know_user(&mut self, name: &OsStr, value: &OsStr) {
+        let found = value.to_str().filter(|value| !value.is_empty()).map(ToOwned::to_owned);
+        match name.to_str() {
+            Some("USER") => self.user = found.or(self.user.take()),
+            Some("LOGNAME") => self.user = self.user.take().or(found),
+            _ => {}
+        }
+    }
+
+    /// The login name of whoever started the process, where it is known.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
     }
 }
 
@@ -351,6 +368,28 @@ mod tests {
     fn values_that_do_not_fit_together_are_a_problem() {
         let found = keys(load(None, &environment(&[("SOUK__SERVER__HTTP_LISTEN", "127.0.0.1:50051")])));
         assert_eq!(found, ["server.http_listen"]);
+    }
+
+    #[test]
+    fn no_two_listeners_may_have_the_same_address() {
+        let given = environment(&[
+            ("SOUK__SERVER__HTTP_LISTEN", "127.0.0.1:50051"),
+            ("SOUK__SERVER__ADMIN_LISTEN", "127.0.0.1:50051"),
+        ]);
+        let said = load(None, &given).unwrap_err().to_string();
+        assert!(said.contains("server.http_listen: 127.0.0.1:50051 is server.listen too"), "{said}");
+        assert!(said.contains("server.admin_listen: 127.0.0.1:50051 is server.listen too"), "{said}");
+        let any = ["LISTEN", "HTTP_LISTEN", "ADMIN_LISTEN"].map(|name| format!("SOUK__SERVER__{name}"));
+        let any = any.each_ref().map(|name| (name.as_str(), "127.0.0.1:0"));
+        assert!(load(None, &environment(&any)).is_ok(), "the system chooses three");
+    }
+
+    #[test]
+    fn the_user_is_known_by_either_variable() {
+        assert_eq!(environment(&[("LOGNAME", "bea"), ("USER", "anna")]).user(), Some("anna"));
+        assert_eq!(environment(&[("USER", "anna"), ("LOGNAME", "bea")]).user(), Some("anna"));
+        assert_eq!(environment(&[("USER", ""), ("LOGNAME", "bea")]).user(), Some("bea"));
+        assert_eq!(environment(&[("PATH", "y")]).user(), None);
     }
 
     #[test]

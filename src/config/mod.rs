@@ -45,6 +45,9 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Where `/livez`, `/readyz` and `/metrics` listen, for probes, Prometheus and people.
     pub http_listen: SocketAddr,
+    /// Where `ModelService` listens, by which versions are loaded and given traffic.
+    /// Whoever reaches it may do so.
+    pub admin_listen: SocketAddr,
     /// Largest message that is read. A larger one is refused with `RESOURCE_EXHAUSTED`.
     pub max_message_bytes: ByteSize,
     /// Most rows in one request or message of a stream.
@@ -153,6 +156,7 @@ impl Default for ServerConfig {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 50051).into(),
             http_listen: (Ipv4Addr::LOCALHOST, 9464).into(),
+            admin_listen: (Ipv4Addr::LOCALHOST, 50052).into(),
             max_message_bytes: ByteSize::mib(8),
             max_rows_per_request: at_least_one(1024),
             // gRPC clients share one connection among all their calls.
@@ -226,16 +230,21 @@ impl Settings {
     /// What no value's type shows: values that don't fit together, or not to this
     /// machine.
     fn contradictions(&self) -> Vec<Problem> {
-        let problems = [self.port_twice(), self.root_that_is_no_folder(), self.no_poll(), self.log_unreadable()];
-        problems.into_iter().flatten().collect()
+        let mut problems = self.ports_twice();
+        problems.extend([self.root_that_is_no_folder(), self.no_poll(), self.log_unreadable()].into_iter().flatten());
+        problems
     }
 
-    fn port_twice(&self) -> Option<Problem> {
-        let ServerConfig { listen, http_listen, .. } = self.server;
-        (listen == http_listen && listen.port() != 0).then(|| Problem {
-            key: "server.http_listen".into(),
-            message: format!("{http_listen} is server.listen too"),
-        })
+    /// Listeners of the same address as one before them.
+    fn ports_twice(&self) -> Vec<Problem> {
+        let ServerConfig { listen, http_listen, admin_listen, .. } = self.server;
+        let listeners =
+            [("server.listen", listen), ("server.http_listen", http_listen), ("server.admin_listen", admin_listen)];
+        let twice = |(index, (key, address)): (usize, &(&str, SocketAddr))| {
+            let (first, _) = listeners.iter().take(index).find(|(_, other)| other == address)?;
+            (address.port() != 0).then(|| Problem { key: (*key).into(), message: format!("{address} is {first} too") })
+        };
+        listeners.iter().enumerate().filter_map(twice).collect()
     }
 
     fn root_that_is_no_folder(&self) -> Option<Problem> {

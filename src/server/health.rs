@@ -21,8 +21,8 @@ use crate::{
     registry::{Models, Registry},
 };
 
-/// Services that are not about one model.
-const OTHERS: [&str; 4] =
+/// Services of each port that are not about one model.
+pub(super) const OTHERS: [&str; 4] =
     ["", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// The statuses, and the task that keeps them true.

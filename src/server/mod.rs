@@ -4,9 +4,12 @@
 //! Order of a stop: NOT_SERVING, refuse what is new, answer what was accepted,
 //! close.
 
+mod admin;
+mod data;
 mod health;
 mod http;
 mod incoming;
+mod keeping;
 mod observe;
 mod telemetry;
 mod transport;
@@ -16,18 +19,14 @@ use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time
 use thiserror::Error;
 use tokio::{net::TcpListener, task::JoinError, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{codec::CompressionEncoding, service::Routes};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::{
-    api::{
-        Drain, GmvEndpoint, JsonError, JsonForms, MerchantGmvServiceServer, PortraitEndpoint, Scoring,
-        UserPortraitServiceServer, proto::DESCRIPTORS, today_utc,
-    },
+    api::{Administered, Drain, JsonError},
     config::{BatchConfig, RuntimeConfig, Settings},
-    model::{Engines, VersionFolder, examine},
-    registry::{Arm, Events, Keeper, Keeping, Preparation, Registry, ScanError, scan},
-    stack::{BatchRules, Limits, RunnerError, Runners, Stack, ThreadSetup, assemble},
+    model::Engines,
+    registry::{Arm, Events, Registry, ScanError},
+    stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
     telemetry::{Exposition, ExpositionError, Live, Metrics},
 };
 
@@ -97,6 +96,7 @@ pub struct Server {
     settings: Settings,
     data: TcpListener,
     http: TcpListener,
+    admin: TcpListener,
     registry: Arc<Registry>,
     drain: Drain,
 }
@@ -110,7 +110,8 @@ impl Server {
     pub async fn bind(settings: Settings) -> Result<Self, ServerError> {
         let data = listen("server.listen", settings.server.listen).await?;
         let http = listen("server.http_listen", settings.server.http_listen).await?;
-        Ok(Self { settings, data, http, registry: Arc::default(), drain: Drain::default() })
+        let admin = listen("server.admin_listen", settings.server.admin_listen).await?;
+        Ok(Self { settings, data, http, admin, registry: Arc::default(), drain: Drain::default() })
     }
 
     /// Serves until `stop` resolves, then drains.
@@ -133,20 +134,25 @@ impl Server {
         let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
         let http = http::serve(self.http, probed, close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
-        let routes = routes(&self.settings, &self.registry, &self.drain, stack)?.add_service(health_service);
+        let routes = data::routes(&self.settings, &self.registry, &self.drain, stack)?.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
         let mut transport = transport::serve(incoming, routes, metrics.clone(), close.clone());
 
-        let _keeper =
-            keep(&self.settings, &self.registry, preparation(&self.settings, engines, runners, setup)?, metrics)?;
+        let events = Events::new();
+        let preparation = keeping::preparation(&self.settings, engines, runners, setup)?;
+        let keeper = keeping::keep(&self.settings, &self.registry, &events, preparation, metrics)?;
+        let administered =
+            Administered { registry: Arc::clone(&self.registry), keeper, events, drain: self.drain.clone() };
+        let admin = admin::serve(self.admin, administered, close.clone()).await?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
             ended = &mut transport => return joined(ended),
         }
+        admin.not_serving().await;
         let drained = drain(&self.settings, &self.drain, &mut health).await;
         close.cancel();
         health.forget().await;
-        if timeout(CLOSING, async { tokio::join!(transport, http) }).await.is_err() {
+        if timeout(CLOSING, async { tokio::join!(transport, http, admin.closed()) }).await.is_err() {
             info!("some clients keep idle connections open; closing them");
         }
         drained
@@ -166,6 +172,7 @@ impl Server {
         info!(
             grpc = self.data.local_addr().map(tracing::field::display).ok(),
             http = self.http.local_addr().map(tracing::field::display).ok(),
+            admin = self.admin.local_addr().map(tracing::field::display).ok(),
             models = %models.root.display(),
             "listening; NOT_SERVING until the models are live"
         );
@@ -210,80 +217,6 @@ fn live(registry: &Registry) -> Vec<Live> {
         label: arm.label.to_string(),
     };
     arms.map(live).collect()
-}
-
-/// All services of the data port but health.
-fn routes(settings: &Settings, registry: &Arc<Registry>, drain: &Drain, stack: Stack) -> Result<Routes, ServerError> {
-    let scoring = Scoring {
-        registry: Arc::clone(registry),
-        stack,
-        max_rows: settings.server.max_rows_per_request,
-        drain: drain.clone(),
-        today: today_utc,
-    };
-    let most = usize::try_from(settings.server.max_message_bytes.as_u64()).unwrap_or(usize::MAX);
-    let gmv = MerchantGmvServiceServer::new(GmvEndpoint::new(scoring.clone()))
-        .max_decoding_message_size(most)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip);
-    let portraits = UserPortraitServiceServer::new(PortraitEndpoint::new(scoring))
-        .max_decoding_message_size(most)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip);
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // No service: so that clients by reflection can read the details of errors.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
-    Ok(Routes::new(gmv)
-        .add_service(portraits)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
-}
-
-fn preparation(
-    settings: &Settings,
-    engines: Arc<dyn Engines>,
-    runners: Runners,
-    setup: ThreadSetup,
-) -> Result<Preparation, ServerError> {
-    let slowest_row = settings.models.slowest_row;
-    let forms = JsonForms::new()?;
-    let prepare = move |folder: &VersionFolder| {
-        let examination = examine(folder, &forms, engines.as_ref(), slowest_row);
-        let version = examination.version.ok_or(examination.problems)?;
-        let warm = runners.warm(&version.engine, &version.warmup_rows().into());
-        warm.map_err(|error| vec![format!("warm-up: {error}")])?;
-        Ok(version)
-    };
-    // Golden rows are scored as the runners score.
-    Ok(Preparation { prepare: Arc::new(prepare), setup })
-}
-
-/// Starts keeping the models.
-fn keep(
-    settings: &Settings,
-    registry: &Arc<Registry>,
-    preparation: Preparation,
-    metrics: Metrics,
-) -> Result<Keeper, ServerError> {
-    let root = &settings.models.root;
-    let folders = scan(root).map_err(|source| ServerError::Models { root: root.clone(), source })?;
-    if folders.is_empty() {
-        warn!(root = %root.display(), "there is no model below models.root");
-    }
-    let keeping = Keeping {
-        root: root.clone(),
-        poll: settings.models.poll,
-        prepare_timeout: settings.models.prepare_timeout,
-        preparation,
-        metrics,
-        registry: Arc::clone(registry),
-        events: Events::new(),
-    };
-    Keeper::start(keeping).map_err(ServerError::Preparation)
 }
 
 async fn drain(settings: &Settings, drain: &Drain, health: &mut health::Health) -> Result<(), ServerError> {

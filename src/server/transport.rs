@@ -1,4 +1,4 @@
-//! HTTP/2 as the data port speaks it: how many connections, how many calls on
+//! HTTP/2 as the data port and the admin port speak it: how many connections, how many calls on
 //! each, and how long one may be silent.
 
 use std::time::Duration;
@@ -27,22 +27,24 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// client can open calls until memory ends.
 const CALLS_PER_CONNECTION: u32 = 1024;
 
+/// The same on the admin port, where a person or a script asks for one thing after
+/// the other.
+const ADMIN_CALLS_PER_CONNECTION: u32 = 64;
+
 /// Calls of one connection that were cancelled before they were looked at. Beyond
 /// this the connection is closed as an attack, with all others on it; clients cancel
 /// each call whose deadline passes, so that in an overload all of them may be. h2's
 /// default is 20.
 const RESETS: usize = 1024;
 
-/// Serves until `close`, and then until all connections are closed.
+/// Serves the data port until `close`, and then until all connections are closed.
 pub(super) fn serve(
     incoming: Incoming,
     routes: Routes,
     metrics: Metrics,
     close: CancellationToken,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
-    let served = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+    let served = patient()
         .max_concurrent_streams(CALLS_PER_CONNECTION)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         // First, so that it sees codes as callers do.
@@ -53,6 +55,27 @@ pub(super) fn serve(
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming.stream(), async move { close.cancelled().await });
     tokio::spawn(served)
+}
+
+/// Serves the admin port until `close`, and then until all connections are closed.
+/// Its calls are not counted: they are no traffic of the models.
+pub(super) fn serve_admin(
+    incoming: Incoming,
+    routes: Routes,
+    close: CancellationToken,
+) -> JoinHandle<Result<(), tonic::transport::Error>> {
+    let served = patient()
+        .max_concurrent_streams(ADMIN_CALLS_PER_CONNECTION)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming.stream(), async move { close.cancelled().await });
+    tokio::spawn(served)
+}
+
+/// Drops peers that are no longer there.
+fn patient() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 #[cfg(test)]

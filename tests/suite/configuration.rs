@@ -88,12 +88,13 @@ fn log_directives_that_make_no_sense_are_named() {
 fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for (key, variable, other) in [
-        ("server.listen", "SOUK__SERVER__LISTEN", "SOUK__SERVER__HTTP_LISTEN"),
-        ("server.http_listen", "SOUK__SERVER__HTTP_LISTEN", "SOUK__SERVER__LISTEN"),
-    ] {
-        let output = serve("", &[(variable, address.clone()), (other, "127.0.0.1:0".into())]);
-        assert_says(&output, 1, &[key, &address]);
+    let keys = ["listen", "http_listen", "admin_listen"];
+    let variable = |key: &str| format!("SOUK__SERVER__{}", key.to_uppercase());
+    for key in keys {
+        let mut environment: Vec<_> = keys.map(|key| (variable(key), "127.0.0.1:0".to_owned())).into();
+        environment.push((variable(key), address.clone()));
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        assert_says(&serve("", &environment), 1, &[&format!("server.{key} = "), &address]);
     }
 }
 
@@ -144,7 +145,9 @@ fn a_cause_is_said_once() {
 async fn an_address_of_another_server_is_refused_by_name() {
     let first = Launch::new().listening().await;
     let address = first.grpc.to_string();
-    let output = serve("", &[("SOUK__SERVER__LISTEN", address.as_str()), ("SOUK__SERVER__HTTP_LISTEN", "127.0.0.1:0")]);
+    let any = "127.0.0.1:0";
+    let others = [("SOUK__SERVER__HTTP_LISTEN", any), ("SOUK__SERVER__ADMIN_LISTEN", any)];
+    let output = serve("", &[&others[..], &[("SOUK__SERVER__LISTEN", address.as_str())]].concat());
     assert_says(&output, 1, &["server.listen", &address]);
 }
 

@@ -13,10 +13,10 @@ use prost::Message;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::{Score, lines::Plan, refused};
+use super::{Score, lines::Plan};
 use crate::{
     api::{JsonForms, proto::v1::RowError},
-    cli::{say, written},
+    cli::{client::refused, say, written},
 };
 
 /// Errors of rows that are shown to people; the rest is only counted.

@@ -13,7 +13,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use souk::api::proto::v1::{
-    merchant_gmv_service_client::MerchantGmvServiceClient, user_portrait_service_client::UserPortraitServiceClient,
+    merchant_gmv_service_client::MerchantGmvServiceClient, model_service_client::ModelServiceClient,
+    user_portrait_service_client::UserPortraitServiceClient,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -41,6 +42,7 @@ pub(crate) struct TestServer {
     log: watch::Receiver<Vec<String>>,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
     _folder: TempDir,
 }
 
@@ -51,6 +53,7 @@ impl Launch {
         launch
             .set("server.listen", "127.0.0.1:0")
             .set("server.http_listen", "127.0.0.1:0")
+            .set("server.admin_listen", "127.0.0.1:0")
             .set("telemetry.log_format", "json")
             .set("models.root", models::shipped().display())
     }
@@ -75,7 +78,8 @@ impl Launch {
         let mut log = follow(child.stderr.take().unwrap());
         let line = wait_for(&mut log, "listening").await;
         let address = |name: &str| line[name].as_str().unwrap().parse().unwrap();
-        TestServer { child, grpc: address("grpc"), http: address("http"), log, _folder: folder }
+        let (grpc, http, admin) = (address("grpc"), address("http"), address("admin"));
+        TestServer { child, grpc, http, admin, log, _folder: folder }
     }
 
     /// Waits until the server is SERVING.
@@ -150,6 +154,15 @@ impl TestServer {
         HealthClient::new(self.channel().await)
     }
 
+    /// A new connection to the admin port.
+    pub(crate) async fn admin_channel(&self) -> Channel {
+        Endpoint::from_shared(self.admin_url()).unwrap().connect().await.unwrap()
+    }
+
+    pub(crate) async fn models(&self) -> ModelServiceClient<Channel> {
+        ModelServiceClient::new(self.admin_channel().await)
+    }
+
     /// The health of one service, e.g. `SERVING`.
     pub(crate) async fn health_of(&self, service: &str) -> String {
         let request = HealthCheckRequest { service: service.into() };
@@ -174,7 +187,12 @@ impl TestServer {
         (head.to_owned(), body.to_owned())
     }
 
-    /// For `--addr`.
+    /// For `souk models --addr`.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
+    /// For `souk score --addr`.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.grpc)
     }

@@ -1,0 +1,153 @@
+//! `ModelService`: looks at the models and hands orders to the keeper.
+//!
+//! It decides nothing: what may be done, and what it takes, is the registry's.
+
+mod models;
+mod moments;
+mod policy;
+mod told;
+mod watch;
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use tonic::{Request, Response, Status};
+
+use self::{
+    models::{model, version},
+    moments::change,
+    told::author,
+    watch::{Wanted, Watchers},
+};
+pub(super) use watch::TooManyWatchers;
+
+use super::{
+    drain::Drain,
+    proto::v1::{
+        GetModelRequest, GetModelResponse, ListModelsRequest, ListModelsResponse, LoadVersionRequest,
+        LoadVersionResponse, Model, ModelVersion, RollbackRequest, RollbackResponse, SetTrafficRequest,
+        SetTrafficResponse, UnloadVersionRequest, UnloadVersionResponse, WatchModelsRequest, WatchModelsResponse,
+        model_service_server::ModelService,
+    },
+};
+use crate::registry::{Events, Keeper, NewTraffic, OrderError, Registry};
+
+/// What an [`AdminEndpoint`] looks at and gives orders to.
+#[derive(Clone)]
+pub struct Administered {
+    /// Which versions there are.
+    pub registry: Arc<Registry>,
+    /// Takes orders.
+    pub keeper: Keeper,
+    /// What happens.
+    pub events: Events,
+    /// Ends what waits.
+    pub drain: Drain,
+}
+
+/// Answers `ModelService`.
+pub struct AdminEndpoint {
+    admin: Administered,
+    watchers: Watchers,
+}
+
+impl AdminEndpoint {
+    /// Nobody watches yet.
+    pub fn new(admin: Administered) -> Self {
+        Self { admin, watchers: Watchers::default() }
+    }
+
+    /// The model as it is now.
+    fn model(&self, name: &str) -> Option<Model> {
+        self.admin.registry.models().get(name).map(|found| model(name, found))
+    }
+
+    fn version(&self, name: &str, number: u64) -> Option<ModelVersion> {
+        let models = self.admin.registry.models();
+        let model = models.get(name)?;
+        model.versions.get(&number).map(|standing| version(model, number, standing))
+    }
+
+    fn known(&self, name: &str) -> Result<Model, OrderError> {
+        self.model(name).ok_or_else(|| {
+            let models = self.admin.registry.models();
+            let available = models.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            OrderError::UnknownModel { model: crate::error::shown(name), available }
+        })
+    }
+
+    /// What becomes of an order, which the drain doesn't wait for: a preparation may
+    /// take minutes.
+    async fn outcome<T>(&self, order: impl Future<Output = Result<T, OrderError>>) -> Result<T, OrderError> {
+        tokio::select! {
+            // First, so that none is begun by a server that stops.
+            biased;
+            () = self.admin.drain.begun() => Err(OrderError::Draining),
+            done = order => done,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ModelService for AdminEndpoint {
+    type WatchModelsStream = BoxStream<'static, Result<WatchModelsResponse, Status>>;
+
+    async fn list_models(&self, _: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+        let models = self.admin.registry.models();
+        let models = models.iter().map(|(name, found)| model(name, found)).collect();
+        Ok(Response::new(ListModelsResponse { models }))
+    }
+
+    async fn get_model(&self, request: Request<GetModelRequest>) -> Result<Response<GetModelResponse>, Status> {
+        let name = request.into_inner().model;
+        let model = self.known(&name)?;
+        let history = self.outcome(self.admin.keeper.history(&name)).await?;
+        let history = history.iter().map(change).collect();
+        Ok(Response::new(GetModelResponse { model: Some(model), history, comparisons: Vec::new() }))
+    }
+
+    async fn load_version(
+        &self,
+        request: Request<LoadVersionRequest>,
+    ) -> Result<Response<LoadVersionResponse>, Status> {
+        let LoadVersionRequest { model, version } = request.into_inner();
+        self.outcome(self.admin.keeper.load(&model, version)).await?;
+        Ok(Response::new(LoadVersionResponse { version: self.version(&model, version) }))
+    }
+
+    async fn unload_version(
+        &self,
+        request: Request<UnloadVersionRequest>,
+    ) -> Result<Response<UnloadVersionResponse>, Status> {
+        let UnloadVersionRequest { model, version } = request.into_inner();
+        self.outcome(self.admin.keeper.unload(&model, version)).await?;
+        Ok(Response::new(UnloadVersionResponse { version: self.version(&model, version) }))
+    }
+
+    async fn set_traffic(&self, request: Request<SetTrafficRequest>) -> Result<Response<SetTrafficResponse>, Status> {
+        let by = author(&request.get_ref().author, request.remote_addr());
+        let SetTrafficRequest { model, policy, expected_revision, reason, author: _ } = request.into_inner();
+        let policy = policy::read(policy.unwrap_or_default())?;
+        let reason = told::reason(&reason);
+        let traffic = NewTraffic { model: model.clone(), policy, from: expected_revision, reason };
+        let changed = self.outcome(self.admin.keeper.set_traffic(traffic, &by)).await?;
+        Ok(Response::new(SetTrafficResponse { change: Some(change(&changed)), model: self.model(&model) }))
+    }
+
+    async fn rollback(&self, request: Request<RollbackRequest>) -> Result<Response<RollbackResponse>, Status> {
+        let by = author(&request.get_ref().author, request.remote_addr());
+        let model = request.into_inner().model;
+        let changed = self.outcome(self.admin.keeper.roll_back(&model, &by)).await?;
+        Ok(Response::new(RollbackResponse { change: Some(change(&changed)), model: self.model(&model) }))
+    }
+
+    async fn watch_models(
+        &self,
+        request: Request<WatchModelsRequest>,
+    ) -> Result<Response<Self::WatchModelsStream>, Status> {
+        let WatchModelsRequest { model, last } = request.into_inner();
+        let Administered { events, drain, .. } = &self.admin;
+        let events = self.watchers.watch(events, Wanted::new(model, last), drain.clone())?;
+        Ok(Response::new(Box::pin(events)))
+    }
+}

@@ -1,0 +1,52 @@
+//! What the data port serves, but for health: the domain services and reflection.
+
+use std::sync::Arc;
+
+use tonic::{codec::CompressionEncoding, service::Routes};
+
+use super::ServerError;
+use crate::{
+    api::{
+        Drain, GmvEndpoint, MerchantGmvServiceServer, PortraitEndpoint, Scoring, UserPortraitServiceServer,
+        proto::DESCRIPTORS, today_utc,
+    },
+    config::Settings,
+    registry::Registry,
+    stack::Stack,
+};
+
+/// All services of the data port but health.
+pub(super) fn routes(
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    drain: &Drain,
+    stack: Stack,
+) -> Result<Routes, ServerError> {
+    let scoring = Scoring {
+        registry: Arc::clone(registry),
+        stack,
+        max_rows: settings.server.max_rows_per_request,
+        drain: drain.clone(),
+        today: today_utc,
+    };
+    let most = usize::try_from(settings.server.max_message_bytes.as_u64()).unwrap_or(usize::MAX);
+    let gmv = MerchantGmvServiceServer::new(GmvEndpoint::new(scoring.clone()))
+        .max_decoding_message_size(most)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let portraits = UserPortraitServiceServer::new(PortraitEndpoint::new(scoring))
+        .max_decoding_message_size(most)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // No service: so that clients by reflection can read the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(Routes::new(gmv)
+        .add_service(portraits)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}

@@ -1,0 +1,65 @@
+//! How this program prepares its versions, and the keeper that has it done.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::ServerError;
+use crate::{
+    api::JsonForms,
+    config::Settings,
+    model::{Engines, VersionFolder, examine, lowest_priority},
+    registry::{Events, Keeper, Keeping, Preparation, Registry, scan},
+    stack::{Runners, ThreadSetup},
+    telemetry::Metrics,
+};
+
+/// Examines a version and warms up all threads that will run it, on threads that wait
+/// for those that serve.
+pub(super) fn preparation(
+    settings: &Settings,
+    engines: Arc<dyn Engines>,
+    runners: Runners,
+    setup: ThreadSetup,
+) -> Result<Preparation, ServerError> {
+    let slowest_row = settings.models.slowest_row;
+    let forms = JsonForms::new()?;
+    let prepare = move |folder: &VersionFolder| {
+        let examination = examine(folder, &forms, engines.as_ref(), slowest_row);
+        let version = examination.version.ok_or(examination.problems)?;
+        let warm = runners.warm(&version.engine, &version.warmup_rows().into());
+        warm.map_err(|error| vec![format!("warm-up: {error}")])?;
+        Ok(version)
+    };
+    let setup = move || {
+        lowest_priority();
+        // Golden rows are scored as the runners score.
+        setup()
+    };
+    Ok(Preparation { prepare: Arc::new(prepare), setup: Arc::new(setup) })
+}
+
+/// Starts keeping the models.
+pub(super) fn keep(
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    events: &Events,
+    preparation: Preparation,
+    metrics: Metrics,
+) -> Result<Keeper, ServerError> {
+    let root = &settings.models.root;
+    let folders = scan(root).map_err(|source| ServerError::Models { root: root.clone(), source })?;
+    if folders.is_empty() {
+        warn!(root = %root.display(), "there is no model below models.root");
+    }
+    let keeping = Keeping {
+        root: root.clone(),
+        poll: settings.models.poll,
+        prepare_timeout: settings.models.prepare_timeout,
+        preparation,
+        metrics,
+        registry: Arc::clone(registry),
+        events: events.clone(),
+    };
+    Keeper::start(keeping).map_err(ServerError::Preparation)
+}
