@@ -23,7 +23,7 @@ fn measured() -> Exposition {
     metrics.runner_replaced();
     metrics.build("0.1.0", "2.11.0");
     metrics.observe_queue(|| vec![("merchant_gmv".into(), 12)]);
-    let live = Live { model: "merchant_gmv".into(), version: 3, label: "stable" };
+    let live = Live { model: "merchant_gmv".into(), version: 3, label: "stable".into() };
     metrics.observe_live(move || vec![live.clone()]);
     exposition
 }
