@@ -63,6 +63,10 @@ pub struct ServerConfig {
 pub struct ModelsConfig {
     /// Folder of `<model>/<version>/` folders.
     pub root: PathBuf,
+    /// Whether some of the rows that were asked for lately are stored as
+    /// `<root>/<model>/recent.jsonl`, without their ids, so that the first version
+    /// after a restart is warmed up with them.
+    pub keep_recent_rows: bool,
 }
 
 /// How much may run together, and how much may wait.
@@ -153,7 +157,7 @@ impl Default for ServerConfig {
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        Self { root: "models".into() }
+        Self { root: "models".into(), keep_recent_rows: false }
     }
 }
 

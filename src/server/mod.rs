@@ -10,6 +10,7 @@ mod incoming;
 mod observe;
 mod telemetry;
 mod transport;
+mod trials;
 
 use std::{
     io,
@@ -36,6 +37,7 @@ use crate::{
     registry::{Arm, Events, Keeper, Keeping, Preparation, Registry, ScanError, scan},
     stack::{BatchRules, Limits, RunnerError, Runners, Stack, ThreadSetup, assemble},
     telemetry::{Exposition, ExpositionError, Live, Metrics},
+    trial::{TrialSetup, Trials},
 };
 
 use self::{http::Probed, incoming::Incoming};
@@ -74,6 +76,9 @@ pub enum ServerError {
     /// The system refused a thread for loading models.
     #[error("the thread that prepares models did not start")]
     Preparation(#[source] io::Error),
+    /// The system refused the thread that compares versions.
+    #[error("the thread that compares versions did not start")]
+    Trials(#[source] io::Error),
     /// The program's descriptors are broken.
     #[error(transparent)]
     Json(#[from] JsonError),
@@ -140,7 +145,9 @@ impl Server {
         let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
         let http = http::serve(self.http, probed, close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
-        let routes = routes(&self.settings, &self.registry, &self.drain, stack)?.add_service(health_service);
+        let trials = try_out(&self.settings, &self.registry, &metrics, &setup)?;
+        let routes = routes(&self.settings, &self.registry, &self.drain, (stack, trials.clone()))?;
+        let routes = routes.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
         let mut transport = transport::serve(incoming, routes, metrics, close.clone());
 
@@ -150,6 +157,7 @@ impl Server {
             ended = &mut transport => return joined(ended),
         }
         let drained = drain(&self.settings, &self.drain, &mut health).await;
+        trials.store_recent();
         close.cancel();
         health.forget().await;
         if timeout(CLOSING, async { tokio::join!(transport, http) }).await.is_err() {
@@ -218,12 +226,39 @@ fn live(registry: &Registry) -> Vec<Live> {
     arms.map(live).collect()
 }
 
+/// Starts watching versions on trial.
+fn try_out(
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    metrics: &Metrics,
+    setup: &ThreadSetup,
+) -> Result<Trials, ServerError> {
+    let trials = Trials::start(TrialSetup {
+        registry: Arc::clone(registry),
+        frames: Arc::new(JsonForms::new()?),
+        metrics: metrics.clone(),
+        setup: Arc::clone(setup),
+        today: today_utc,
+        keep_recent_below: settings.models.keep_recent_rows.then(|| settings.models.root.clone()),
+    });
+    let trials = trials.map_err(ServerError::Trials)?;
+    let read = trials.clone();
+    metrics.observe_differences(move || trials::differences(&read.all_comparisons()));
+    Ok(trials)
+}
+
 /// All services of the data port but health.
-fn routes(settings: &Settings, registry: &Arc<Registry>, drain: &Drain, stack: Stack) -> Result<Routes, ServerError> {
+fn routes(
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    drain: &Drain,
+    (stack, trials): (Stack, Trials),
+) -> Result<Routes, ServerError> {
     let scoring = Scoring {
         registry: Arc::clone(registry),
         stack,
         max_rows: settings.server.max_rows_per_request,
+        trials,
         drain: drain.clone(),
         today: today_utc,
     };
