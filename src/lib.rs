@@ -4,10 +4,10 @@
 //! # Layout
 //!
 //! ```text
-//! main → cli → server → api ─┬→ registry → model ─┬→ features, heads → manifest
-//!                            │                    └→ rows → cost
+//! main → cli → server → api ─┬→ trial → registry → model ─┬→ features, heads → manifest
+//!                            │                            └→ rows → cost
 //!                            └→ stack → rows, cost, error
-//! server, stack → telemetry
+//! server, stack, trial → telemetry
 //! ```
 //!
 //! | room | what it is for | what it does not know |
@@ -17,6 +17,7 @@
 //! | [`server`] | puts the rooms together, listens, drains | features, tensors |
 //! | [`api`] | the wire: protobuf, codes, paths of faults | engines |
 //! | [`registry`] | which versions there are, which one answers | protobuf |
+//! | [`trial`] | versions on trial, beside the one that answers | protobuf, callers |
 //! | [`model`] | a version's folder, digests, golden rows, engines | which one is live |
 //! | [`manifest`] | what a version says of itself | files, the wire |
 //! | [`features`] | raw features to inputs, by the manifest | protobuf, tensors of libtorch |
@@ -44,6 +45,16 @@
 //! nothing waits → one atomic store makes it live. A version that fails stays out with all
 //! its problems named.
 //!
+//! # The way of a trial
+//!
+//! Once a reply is made, what it was made of goes to [`trial`]: a canary's rows, failures
+//! and latency are counted beside those of the stable version → rows of the share of
+//! `shadow`, and a few of the canary's, are put into a bounded queue or dropped → one
+//! thread of the lowest priority encodes them for the other version and scores them →
+//! both answers go into a window of pairs, whose figures that thread works out → once a
+//! second [`trial::Guard`] looks at a canary's counts and figures and says which limit it
+//! breaks.
+//!
 //! # Invariants
 //!
 //! 1. `results[i]` answers row `i` of the request, whatever else happens.
@@ -58,8 +69,11 @@
 //! 6. A thread that reads sockets runs no pass that is expected to take longer than
 //!    `runtime.inline_below`, and no other work for longer than that at a stretch.
 //!    All other passes run on the runners' threads; those of a version that is being
-//!    prepared on a thread of its own.
-//! 7. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
+//!    prepared, and those for comparison alone, on threads of their own.
+//! 7. A trial costs callers nothing: rows are scored for comparison only after their
+//!    reply was made, on a thread that has what the others leave of a core, and no
+//!    version stays in memory for being compared.
+//! 8. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
 //!    [`config`] alone reads the environment; [`telemetry`] alone knows
 //!    OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
 
@@ -79,3 +93,4 @@ pub mod rows;
 pub mod server;
 pub mod stack;
 pub mod telemetry;
+pub mod trial;

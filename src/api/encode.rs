@@ -62,24 +62,37 @@ pub(super) struct Outcome {
     pub(super) encoded: Result<Encoded, RowError>,
 }
 
-/// Reads and encodes all entities of a request, in turns; there is one outcome
-/// for each. It owns what it needs, so that it can wait until there is a place
-/// for its rows.
+/// What is known of a request once its rows are encoded.
+#[derive(Default)]
+pub(super) struct Read {
+    /// One for each entity, in the request's order.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Those whose rows were encoded, in the same order.
+    pub(super) frames: Vec<Bytes>,
+}
+
+/// Reads and encodes all entities of a request, in turns. It owns what it needs, so
+/// that it can wait until there is a place for its rows.
 ///
 /// # Errors
 ///
 /// [`ScoreError::BadField`] names the first entity that is none.
 pub(super) async fn encode<E: Entity>(
-    frames: Vec<Bytes>,
+    mut frames: Vec<Bytes>,
     version: Arc<Version>,
     today: Date,
-) -> Result<(Rows, Vec<Outcome>), ScoreError> {
+) -> Result<(Rows, Read), ScoreError> {
     let rows = version.encoder.empty_rows(frames.len());
     let mut encoding = Encoding { version, today, rows, outcomes: Vec::with_capacity(frames.len()) };
     while encoding.turn::<E>(&frames)? {
         tokio::task::yield_now().await;
     }
-    Ok((encoding.rows, encoding.outcomes))
+    let Encoding { rows, outcomes, .. } = encoding;
+    if rows.len() < frames.len() {
+        let mut encoded = outcomes.iter().map(|outcome| outcome.encoded.is_ok());
+        frames.retain(|_| encoded.next().unwrap_or_default());
+    }
+    Ok((rows, Read { outcomes, frames }))
 }
 
 /// What every request does with its `frames` before the stack has its rows, by
@@ -97,7 +110,7 @@ pub async fn encode_frames(
     version: Arc<Version>,
     today: Date,
 ) -> Result<Rows, ScoreError> {
-    let (rows, _outcomes) = match task {
+    let (rows, _read) = match task {
         Task::MerchantGmv => encode::<Merchant>(frames, version, today).await?,
         Task::UserPortrait => encode::<User>(frames, version, today).await?,
         Task::Tensors => {
@@ -224,7 +237,7 @@ mod tests {
     use super::*;
     use crate::{api::proto::v1, fixture};
 
-    fn encoded(frames: Vec<Vec<u8>>) -> Result<(Rows, Vec<Outcome>), ScoreError> {
+    fn encoded(frames: Vec<Vec<u8>>) -> Result<(Rows, Read), ScoreError> {
         let frames = frames.into_iter().map(Bytes::from).collect();
         let version = Arc::new(fixture::version("merchant_gmv", 1));
         tokio_test::block_on(encode::<Merchant>(frames, version, date(2026, 4, 30)))
@@ -237,9 +250,9 @@ mod tests {
 
     #[test]
     fn every_entity_has_its_outcome_in_the_requests_order() {
-        let (rows, outcomes) =
+        let (rows, Read { outcomes, frames }) =
             encoded(vec![merchant("a", &[1.0]), merchant("b", &[-1.0]), merchant("c", &[])]).unwrap();
-        assert_eq!(rows.len(), 1);
+        assert_eq!((rows.len(), frames), (1, vec![Bytes::from(merchant("a", &[1.0]))]));
         let found: Vec<_> = outcomes.iter().map(|outcome| (outcome.id.as_str(), outcome.encoded.is_ok())).collect();
         assert_eq!(found, [("a", true), ("b", false), ("c", false)]);
         let Err(error) = &outcomes[1].encoded else { unreachable!("a GMV below 0 was taken") };

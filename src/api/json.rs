@@ -82,6 +82,20 @@ impl JsonForms {
         Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
+    /// A row of a task, as it travels, as one line of JSON.
+    pub(super) fn line(&self, task: Task, frame: &[u8]) -> Result<String, JsonError> {
+        let dynamic = DynamicMessage::decode(self.message(entity(task))?, frame)?;
+        let mut line = Vec::new();
+        let options = SerializeOptions::new().use_proto_field_name(true);
+        dynamic.serialize_with_options(&mut serde_json::Serializer::new(&mut line), &options)?;
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// The row that [`JsonForms::line`] wrote.
+    pub(super) fn frame(&self, task: Task, json: &str) -> Result<Vec<u8>, JsonError> {
+        Ok(self.dynamic(entity(task), json)?.encode_to_vec())
+    }
+
     fn dynamic(&self, name: &str, json: &str) -> Result<DynamicMessage, JsonError> {
         let mut reader = serde_json::Deserializer::from_str(json);
         let message = DynamicMessage::deserialize(self.message(name)?, &mut reader)?;
@@ -104,6 +118,16 @@ impl JsonForms {
         }
         let encoded = encode_one::<E>(&entity, encoder, today_utc(), &mut Scratch::default(), into);
         encoded.map(drop).map_err(|fault| format!("row: {fault}"))
+    }
+}
+
+/// The message of a task's rows.
+const fn entity(task: Task) -> &'static str {
+    match task {
+        Task::MerchantGmv => "Merchant",
+        Task::UserPortrait => "User",
+        // No message has this name.
+        Task::Tensors => "",
     }
 }
 

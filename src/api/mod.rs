@@ -19,6 +19,7 @@ mod oversize;
 mod portraits;
 pub mod proto;
 mod reply;
+mod row_frames;
 mod scoring;
 mod sending;
 mod status;

@@ -13,7 +13,7 @@ use tower::{Service as _, ServiceExt as _};
 use super::{
     Drain,
     deadline::Deadline,
-    encode::{Encoded, Entity, Outcome, encode},
+    encode::{Encoded, Entity, Outcome, Read, encode},
     proto::v1::{RowError, ServedBy, Timing},
     reply::{Reply, Results},
     turns::Turn,
@@ -26,6 +26,7 @@ use crate::{
     registry::{Registry, Resolved, Route},
     rows::Rows,
     stack::{Job, Lane, Scored, Stack},
+    trial::{self, Trials},
 };
 
 /// What the endpoints share.
@@ -37,6 +38,8 @@ pub struct Scoring {
     pub stack: Stack,
     /// Most rows in one request.
     pub max_rows: NonZeroUsize,
+    /// Where versions on trial are watched.
+    pub trials: Trials,
     /// What was accepted.
     pub drain: Drain,
     /// The date of rows that name none.
@@ -53,10 +56,10 @@ pub(super) struct Call {
 /// The scored rows of a request.
 pub(super) struct Answered {
     pub(super) by: Resolved,
-    /// One for each entity of the request, in its order.
-    outcomes: Vec<Outcome>,
+    read: Read,
     /// Without a row where none could be encoded.
     scored: Scored,
+    trials: Trials,
 }
 
 /// How an endpoint puts answers into words.
@@ -101,11 +104,16 @@ impl Scoring {
             // Until rows are given to the arms of their entities.
             Route::Split(traffic) => traffic.of("").ok_or(ScoreError::Draining)?,
         };
-        let (job, mut outcomes) = self.job::<E>(entities, &by.version, call);
-        let scored = self.stack.clone().ready().await?.call(job).await?;
+        let count = entities.len();
+        let (job, mut read) = self.job::<E>(entities, &by.version, call);
+        let scored = self.stack.clone().ready().await?.call(job).await.inspect_err(|error| {
+            if matches!(error, ScoreError::Model { .. }) {
+                self.trials.failed(&by.version, count);
+            }
+        })?;
         // There, since the rows were encoded before they were scored.
-        let outcomes = outcomes.try_recv().unwrap_or_default();
-        Ok(Answered { by, outcomes, scored })
+        let read = read.try_recv().unwrap_or_default();
+        Ok(Answered { by, read, scored, trials: self.trials.clone() })
     }
 
     /// What the stack gets, and what becomes of each entity once its row is encoded.
@@ -114,22 +122,22 @@ impl Scoring {
         entities: Vec<Bytes>,
         version: &Arc<Version>,
         call: Call,
-    ) -> (Job, oneshot::Receiver<Vec<Outcome>>) {
+    ) -> (Job, oneshot::Receiver<Read>) {
         let model = Arc::clone(&version.engine);
         let count = entities.len();
         let received: usize = entities.iter().map(Bytes::len).sum();
         let bytes = received + count * version.encoder.row_bytes();
         // What fills a batch alone is no company for others.
         let lane = if count > model.max_batch_rows().get() { Lane::Bulk } else { call.lane };
-        let (tell, outcomes) = oneshot::channel();
+        let (tell, told) = oneshot::channel();
         let encoding = encode::<E>(entities, Arc::clone(version), (self.today)());
         let rows = Box::pin(async move {
-            let (rows, outcomes) = encoding.await?;
+            let (rows, read) = encoding.await?;
             // Nobody listens where the caller left.
-            let _ = tell.send(outcomes);
+            let _ = tell.send(read);
             Ok(rows)
         });
-        (Job { model, count, bytes, rows, deadline: call.deadline.map(|deadline| deadline.0), lane }, outcomes)
+        (Job { model, count, bytes, rows, deadline: call.deadline.map(|deadline| deadline.0), lane }, told)
     }
 
     fn check_count<E: Entity>(&self, count: usize) -> Result<(), ScoreError> {
@@ -164,21 +172,39 @@ impl Answered {
 
     /// The reply: for each entity its answer, put into words, or its error. In turns.
     pub(super) async fn reply(mut self, mut wording: impl Wording) -> Reply {
-        let mut results = Results::with_capacity(self.outcomes.len());
-        let mut outcomes = std::mem::take(&mut self.outcomes).into_iter();
-        while self.turn(&mut outcomes, &mut wording, &mut results) {
+        let mut results = Results::with_capacity(self.read.outcomes.len());
+        let mut outcomes = std::mem::take(&mut self.read.outcomes).into_iter();
+        let mut without_number = 0;
+        while self.turn(&mut outcomes, &mut wording, &mut results, &mut without_number) {
             tokio::task::yield_now().await;
         }
-        results.into_reply(self.served_by(), self.timing())
+        let reply = results.into_reply(self.served_by(), self.timing());
+        self.hand_over(without_number);
+        reply
     }
 
-    /// Adds the next results; whether there are more.
-    fn turn(&self, outcomes: &mut IntoIter<Outcome>, wording: &mut impl Wording, results: &mut Results) -> bool {
+    /// Gives what was made to the trials, which may have it made again by another
+    /// version.
+    fn hand_over(self, without_number: usize) {
+        let Scored { outputs, failed, queue, compute, .. } = self.scored;
+        let latency = queue + compute;
+        let scored = trial::Scored { frames: self.read.frames, outputs, failed, without_number, latency };
+        self.trials.scored(&self.by.version, scored);
+    }
+
+    /// Adds the next results; whether there are more. Counts those `without_number`.
+    fn turn(
+        &self,
+        outcomes: &mut IntoIter<Outcome>,
+        wording: &mut impl Wording,
+        results: &mut Results,
+        without_number: &mut usize,
+    ) -> bool {
         let mut turn = Turn::begin();
         for Outcome { id, encoded } in outcomes.by_ref() {
             let before = results.bytes();
             match encoded {
-                Ok(encoded) => self.add(&id, &encoded, wording, results),
+                Ok(encoded) => *without_number += usize::from(self.add(&id, &encoded, wording, results).is_err()),
                 Err(error) => results.add(&id, &wording.refusal(error), iter::empty()),
             }
             if turn.is_over_after(results.bytes() - before) {
@@ -189,18 +215,33 @@ impl Answered {
     }
 
     /// Adds the result of a row that was encoded.
-    fn add(&self, id: &str, encoded: &Encoded, wording: &mut impl Wording, results: &mut Results) {
+    ///
+    /// # Errors
+    ///
+    /// [`HeadError`], which the result says already, where the model's outputs are no
+    /// answer.
+    fn add(
+        &self,
+        id: &str,
+        encoded: &Encoded,
+        wording: &mut impl Wording,
+        results: &mut Results,
+    ) -> Result<(), HeadError> {
         let version = &self.by.version;
         let today = encoded.today.then_some("as_of");
         let defaulted = today.into_iter().chain(version.encoder.names(&encoded.defaulted));
-        let wrong = match self.scored.place(encoded.row) {
+        let (wrong, outcome) = match self.scored.place(encoded.row) {
             Ok(place) => match wording.answer(&self.scored.outputs, place) {
-                Ok(result) => return results.add(id, result, defaulted),
-                Err(error) => error.to_string(),
+                Ok(result) => {
+                    results.add(id, result, defaulted);
+                    return Ok(());
+                }
+                Err(error) => (error.to_string(), Err(error)),
             },
-            Err(reason) => reason.to_owned(),
+            Err(reason) => (reason.to_owned(), Ok(())),
         };
         results.add(id, &wording.refusal(at_fault(version, &wrong)), defaulted);
+        outcome
     }
 }
 

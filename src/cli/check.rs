@@ -14,6 +14,7 @@ use crate::{
     config::ModelsConfig,
     model::{Engines, VersionFolder, examine},
     registry::scan,
+    rows::Rows,
 };
 
 #[derive(Debug, Args)]
@@ -54,7 +55,7 @@ impl Check {
 fn passes(folder: &VersionFolder, forms: &JsonForms, engines: &dyn Engines) -> bool {
     let mut examination = examine(folder, forms, engines, ModelsConfig::default().slowest_row);
     if let Some(version) = &examination.version {
-        for rows in version.warmup_rows() {
+        for rows in version.warmup_rows(&Rows::default()) {
             if let Err(error) = version.engine.forward(&[&rows]) {
                 examination.problems.push(format!("warm-up with {} rows: {error}", rows.len()));
             }

@@ -77,6 +77,10 @@ pub struct ModelsConfig {
     /// on the others.
     #[serde(with = "humantime_serde")]
     pub slowest_row: Duration,
+    /// Whether some of the rows that were asked for lately are stored as
+    /// `<root>/<model>/recent.jsonl`, without their ids, so that the first version
+    /// after a restart is warmed up with them.
+    pub keep_recent_rows: bool,
 }
 
 /// How much may run together, and how much may wait.
@@ -175,6 +179,7 @@ impl Default for ModelsConfig {
             // Far above what anybody waits for, and above what libtorch needs for the
             // first pass of a large model.
             slowest_row: Duration::from_secs(1),
+            keep_recent_rows: false,
         }
     }
 }

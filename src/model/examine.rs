@@ -160,19 +160,23 @@ fn golden_rows(
 }
 
 impl Version {
-    /// Batches for warming up: golden rows, repeated up to each size of the
-    /// manifest that the engine's limit allows.
-    pub fn warmup_rows(&self) -> Vec<Rows> {
+    /// Batches for warming up: `recent` rows of this version, and golden ones, repeated
+    /// up to each size of the manifest that the engine's limit allows.
+    pub fn warmup_rows(&self, recent: &Rows) -> Vec<Rows> {
+        let mut rows = recent.clone();
+        if rows.append(&self.golden).is_err() {
+            rows = self.golden.clone();
+        }
         let most = self.engine.max_batch_rows().get();
         let sizes = self.manifest.serving.warmup_rows.iter().copied();
-        sizes.filter(|&size| size <= most).filter_map(|size| repeated(&self.golden, size)).collect()
+        sizes.filter(|&size| size <= most).filter_map(|size| repeated(&rows, size)).collect()
     }
 }
 
-fn repeated(golden: &Rows, size: usize) -> Option<Rows> {
-    let mut rows = golden.slice(0..size);
+fn repeated(all: &Rows, size: usize) -> Option<Rows> {
+    let mut rows = all.slice(0..size);
     while !rows.is_empty() && rows.len() < size {
-        rows.append(&golden.slice(0..size - rows.len())).ok()?;
+        rows.append(&all.slice(0..size - rows.len())).ok()?;
     }
     Some(rows).filter(|rows| rows.len() == size)
 }

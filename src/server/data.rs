@@ -13,6 +13,7 @@ use crate::{
     config::Settings,
     registry::Registry,
     stack::Stack,
+    trial::Trials,
 };
 
 /// All services of the data port but health.
@@ -20,11 +21,12 @@ pub(super) fn routes(
     settings: &Settings,
     registry: &Arc<Registry>,
     drain: &Drain,
-    stack: Stack,
+    (stack, trials): (Stack, Trials),
 ) -> Result<Routes, ServerError> {
     let scoring = Scoring {
         registry: Arc::clone(registry),
         stack,
+        trials,
         max_rows: settings.server.max_rows_per_request,
         drain: drain.clone(),
         today: today_utc,

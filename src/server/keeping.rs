@@ -12,6 +12,7 @@ use crate::{
     registry::{Events, Keeper, Keeping, Preparation, Registry, scan},
     stack::{Runners, ThreadSetup},
     telemetry::Metrics,
+    trial::Trials,
 };
 
 /// Examines a version and warms up all threads that will run it, on threads that wait
@@ -19,7 +20,7 @@ use crate::{
 pub(super) fn preparation(
     settings: &Settings,
     engines: Arc<dyn Engines>,
-    runners: Runners,
+    (runners, trials): (Runners, Trials),
     setup: ThreadSetup,
 ) -> Result<Preparation, ServerError> {
     let slowest_row = settings.models.slowest_row;
@@ -27,7 +28,9 @@ pub(super) fn preparation(
     let prepare = move |folder: &VersionFolder| {
         let examination = examine(folder, &forms, engines.as_ref(), slowest_row);
         let version = examination.version.ok_or(examination.problems)?;
-        let warm = runners.warm(&version.engine, &version.warmup_rows().into());
+        // What is asked for these days, as far as it is known.
+        let rows = version.warmup_rows(&trials.warm_rows(&version));
+        let warm = runners.warm(&version.engine, &rows.into());
         warm.map_err(|error| vec![format!("warm-up: {error}")])?;
         Ok(version)
     };

@@ -13,6 +13,7 @@ mod keeping;
 mod observe;
 mod telemetry;
 mod transport;
+mod trials;
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
@@ -66,6 +67,9 @@ pub enum ServerError {
     /// The system refused a thread for loading models.
     #[error("the thread that prepares models did not start")]
     Preparation(#[source] io::Error),
+    /// The system refused the thread that compares versions.
+    #[error("the thread that compares versions did not start")]
+    Trials(#[source] io::Error),
     /// The program's descriptors are broken.
     #[error(transparent)]
     Json(#[from] JsonError),
@@ -134,15 +138,23 @@ impl Server {
         let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
         let http = http::serve(self.http, probed, close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
-        let routes = data::routes(&self.settings, &self.registry, &self.drain, stack)?.add_service(health_service);
+        let trials = trials::start(&self.settings, &self.registry, &metrics, &setup)?;
+        let routes = data::routes(&self.settings, &self.registry, &self.drain, (stack, trials.clone()))?;
+        let routes = routes.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
         let mut transport = transport::serve(incoming, routes, metrics.clone(), close.clone());
 
         let events = Events::new();
-        let preparation = keeping::preparation(&self.settings, engines, runners, setup)?;
+        let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;
         let keeper = keeping::keep(&self.settings, &self.registry, &events, preparation, metrics)?;
-        let administered =
-            Administered { registry: Arc::clone(&self.registry), keeper, events, drain: self.drain.clone() };
+        let _guard = trials::guard(&self.registry, &trials, &keeper);
+        let administered = Administered {
+            registry: Arc::clone(&self.registry),
+            keeper,
+            events,
+            trials: trials.clone(),
+            drain: self.drain.clone(),
+        };
         let admin = admin::serve(self.admin, administered, close.clone()).await?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
@@ -150,6 +162,7 @@ impl Server {
         }
         admin.not_serving().await;
         let drained = drain(&self.settings, &self.drain, &mut health).await;
+        trials.store_recent();
         close.cancel();
         health.forget().await;
         if timeout(CLOSING, async { tokio::join!(transport, http, admin.closed()) }).await.is_err() {

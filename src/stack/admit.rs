@@ -3,7 +3,7 @@
 //! It counts rows and not requests, since rows are what costs. Interactive jobs
 //! over a bound are refused at once. Bulk jobs wait here for a share of their half
 //! of the rows, so that a flood of streams leaves room for whoever asks for one
-//! row. Shadow jobs take of that half what nobody else wants.
+//! row.
 
 use std::{
     num::NonZeroUsize,
@@ -51,7 +51,7 @@ pub struct AdmitLayer {
 #[derive(Debug, Clone)]
 struct Budget {
     rows: Arc<Semaphore>,
-    /// Taken by bulk and shadow jobs before their share of all.
+    /// Taken by bulk jobs before their share of all.
     half: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     backlog: Arc<Backlog>,
@@ -129,16 +129,9 @@ impl Budget {
     fn at_once(&self, job: &Job) -> Result<Share, ScoreError> {
         self.check_wait(job)?;
         let bytes = self.bytes(job)?;
-        let rows = self.rows_now(&self.rows, job.count)?;
+        let rows = self.rows_now(job.count)?;
         let work = Some(self.backlog.add(job.model.cost().share(job.count, job.model.max_batch_rows().get())));
         Ok(Share { _rows: rows, _half: None, _bytes: bytes, _work: work })
-    }
-
-    /// A share of the half for a job that nobody waits for, now or not at all.
-    fn if_free(&self, job: &Job) -> Result<Share, ScoreError> {
-        let bytes = self.bytes(job)?;
-        let (half, rows) = (self.rows_now(&self.half, job.count)?, self.rows_now(&self.rows, job.count)?);
-        Ok(Share { _rows: rows, _half: Some(half), _bytes: bytes, _work: None })
     }
 
     /// A share for a bulk job, as soon as there is one: only what it holds in memory
@@ -176,9 +169,9 @@ impl Budget {
         share.map_err(|_full| self.refusal(Shortage::Bytes { bytes: job.bytes, limit }))
     }
 
-    fn rows_now(&self, of: &Arc<Semaphore>, rows: usize) -> Result<OwnedSemaphorePermit, ScoreError> {
+    fn rows_now(&self, rows: usize) -> Result<OwnedSemaphorePermit, ScoreError> {
         let limit = self.limits.rows.get();
-        let share = Arc::clone(of).try_acquire_many_owned(weight(rows, limit));
+        let share = Arc::clone(&self.rows).try_acquire_many_owned(weight(rows, limit));
         share.map_err(|_full| self.refusal(Shortage::Rows { rows, limit }))
     }
 
@@ -223,12 +216,10 @@ where
     fn call(&mut self, job: Job) -> Self::Future {
         // Taken here and not in `poll_ready`: what is ready but never calls would
         // sit on its share of the budget.
-        let share = match job.lane {
-            Lane::Interactive => self.budget.at_once(&job),
-            Lane::Shadow => self.budget.if_free(&job),
-            Lane::Bulk => return self.call_in_turn(job),
-        };
-        match share {
+        if job.lane == Lane::Bulk {
+            return self.call_in_turn(job);
+        }
+        match self.budget.at_once(&job) {
             Ok(share) => Box::pin(hold(share, self.inner.call(job))),
             Err(refused) => Box::pin(async { Err(refused) }),
         }

@@ -72,9 +72,6 @@ pub enum Lane {
     /// A stream, or more rows than a batch: waits for a place, which holds a stream
     /// back.
     Bulk,
-    /// Nobody waits: refused at once where bulk rows would have to wait, and run
-    /// when there is nothing else.
-    Shadow,
 }
 
 /// Outputs, and where the time went.

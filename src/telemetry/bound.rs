@@ -7,11 +7,11 @@
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Gauge, Histogram, Meter};
 
 use super::{
-    Reason, RowsOutcome,
+    Reason, RowsOutcome, ShadowOutcome,
     kept::Kept,
     table::{
         BATCH_ROWS, BUILD_INFO, COMPUTE, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, QUEUE_WAIT, REQUEST_DURATION,
-        REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SHED_ROWS,
+        REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SHADOW_ROWS, SHED_ROWS,
     },
 };
 
@@ -27,6 +27,7 @@ pub(super) struct Instruments {
     batch_rows: Histogram<u64>,
     shed: Counter<u64>,
     late: Counter<u64>,
+    shadow: Counter<u64>,
     pub(super) restarts: BoundCounter<u64>,
     pub(super) loads: Histogram<f64>,
     pub(super) load_failures: Counter<u64>,
@@ -47,6 +48,8 @@ pub(super) struct OfModel {
     pub(super) late: BoundCounter<u64>,
     pub(super) shed: Each<Reason, 6>,
     versions: Kept<u64, OfVersion>,
+    /// Beside the versions, of which few score for nobody.
+    shadows: Kept<u64, Each<ShadowOutcome, 3>>,
 }
 
 /// What is counted of one version.
@@ -85,6 +88,7 @@ impl Instruments {
             batch_rows: BATCH_ROWS.rows(&meter),
             shed: SHED_ROWS.counter(&meter),
             late: LATE_ROWS.counter(&meter),
+            shadow: SHADOW_ROWS.counter(&meter),
             restarts,
             loads: MODEL_LOAD.seconds(&meter),
             load_failures: MODEL_LOAD_FAILURES.counter(&meter),
@@ -115,6 +119,7 @@ impl Instruments {
             late: self.late.bind(&LATE_ROWS.labelled([model])),
             shed: Each::new(Reason::ALL, |reason| self.shed.bind(&SHED_ROWS.labelled([model, reason.as_str()]))),
             versions: Kept::default(),
+            shadows: Kept::default(),
         };
         self.models.with(model, bind, update);
     }
@@ -132,5 +137,15 @@ impl Instruments {
         self.of_model(model, |of_model| {
             of_model.versions.with(&version, bind, |of_version| update(of_model, of_version));
         });
+    }
+
+    /// So many more rows of a version that scored them for nobody.
+    pub(super) fn of_shadow(&self, model: &str, version: u64, outcome: ShadowOutcome, rows: usize) {
+        let bind = || {
+            let number = version.to_string();
+            let labels = |outcome: ShadowOutcome| SHADOW_ROWS.labelled([model, &number, outcome.as_str()]);
+            Each::new(ShadowOutcome::ALL, |outcome| self.shadow.bind(&labels(outcome)))
+        };
+        self.of_model(model, |of_model| of_model.shadows.with(&version, bind, |shadow| shadow.add(outcome, rows)));
     }
 }

@@ -62,6 +62,29 @@ impl RowsOutcome {
     }
 }
 
+/// What became of rows that a version was to score for comparison alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShadowOutcome {
+    /// Scored.
+    Scored,
+    /// The version can't encode them, failed on them, or gave no number.
+    Failed,
+    /// There was no room for them.
+    Dropped,
+}
+
+impl ShadowOutcome {
+    const ALL: [Self; 3] = [Self::Scored, Self::Failed, Self::Dropped];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scored => "scored",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// Why rows were never run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -104,6 +127,23 @@ pub struct Live {
     pub version: u64,
     /// What it is asked by, e.g. `stable`.
     pub label: String,
+}
+
+/// A figure of how a version's answers differ from those of the live one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// The model's name.
+    pub model: String,
+    /// The number of the version that answers.
+    pub live: u64,
+    /// That of the version that is compared with it.
+    pub version: u64,
+    /// The head, or a group of a portrait.
+    pub head: String,
+    /// Which figure, of a bounded set.
+    pub statistic: &'static str,
+    /// The figure.
+    pub value: f64,
 }
 
 impl Metrics {
@@ -158,6 +198,11 @@ impl Metrics {
         self.0.of_model(model, |of_model| of_model.shed.add(reason, rows));
     }
 
+    /// This is what became of so many rows that a version was to score for nobody.
+    pub fn shadow(&self, model: &str, version: u64, outcome: ShadowOutcome, rows: usize) {
+        self.0.of_shadow(model, version, outcome, rows);
+    }
+
     /// A runner's thread died and there is a new one.
     pub fn runner_replaced(&self) {
         self.0.restarts.add(1);
@@ -198,6 +243,16 @@ impl Metrics {
         let labels = |(model, version): (String, u64)| [model, version.to_string()];
         let labelled = move || read().into_iter().map(|(version, age)| (labels(version), age)).collect();
         table::MODEL_AGE.observed(&self.0.meter, labelled);
+    }
+
+    /// Reads how versions differ at every scrape; like [`Metrics::observe_queue`].
+    pub fn observe_differences(&self, read: impl Fn() -> Vec<Difference> + Send + Sync + 'static) {
+        let labels = |found: Difference| {
+            let (live, version) = (found.live.to_string(), found.version.to_string());
+            ([found.model, live, version, found.head, found.statistic.to_owned()], found.value)
+        };
+        let labelled = move || read().into_iter().map(labels).collect();
+        table::SHADOW_DIFFERENCE.observed_fractions(&self.0.meter, labelled);
     }
 }
 

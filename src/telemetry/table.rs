@@ -108,8 +108,20 @@ pub(super) const BUILD_INFO: Metric = Metric {
     help: "1, with the versions of Souk and libtorch.",
 };
 
+pub(super) const SHADOW_ROWS: Metric = Metric {
+    name: "souk_shadow_rows_total",
+    labels: &["model", "version", "outcome"],
+    help: "Rows that a version was to score for comparison alone, by what became of them.",
+};
+
+pub(super) const SHADOW_DIFFERENCE: Metric = Metric {
+    name: "souk_shadow_difference",
+    labels: &["model", "live", "version", "head", "statistic"],
+    help: "How a version's answers differ from the live one's, over a sliding window.",
+};
+
 /// All of them.
-pub const METRICS: [Metric; 15] = [
+pub const METRICS: [Metric; 17] = [
     REQUESTS,
     REQUEST_DURATION,
     ROWS_SCORED,
@@ -124,6 +136,8 @@ pub const METRICS: [Metric; 15] = [
     MODEL_AGE,
     MODEL_LOAD,
     MODEL_LOAD_FAILURES,
+    SHADOW_ROWS,
+    SHADOW_DIFFERENCE,
     BUILD_INFO,
 ];
 
@@ -155,6 +169,24 @@ impl Metric {
         let metric = *self;
         let _kept_by_the_meter = meter
             .u64_observable_gauge(self.name)
+            .with_description(self.help)
+            .with_callback(move |gauge| {
+                for (labels, value) in read() {
+                    gauge.observe(value, &metric.labelled(labels.each_ref().map(String::as_str)));
+                }
+            })
+            .build();
+    }
+
+    /// The same with fractions.
+    pub(super) fn observed_fractions<const N: usize>(
+        &self,
+        meter: &Meter,
+        read: impl Fn() -> Vec<([String; N], f64)> + Send + Sync + 'static,
+    ) {
+        let metric = *self;
+        let _kept_by_the_meter = meter
+            .f64_observable_gauge(self.name)
             .with_description(self.help)
             .with_callback(move |gauge| {
                 for (labels, value) in read() {

@@ -25,6 +25,11 @@ fn measured() -> Exposition {
     metrics.observe_queue(|| vec![("merchant_gmv".into(), 12)]);
     let live = Live { model: "merchant_gmv".into(), version: 3, label: "stable".into() };
     metrics.observe_live(move || vec![live.clone()]);
+    metrics.shadow("merchant_gmv", 4, ShadowOutcome::Dropped, 9);
+    metrics.observe_differences(|| {
+        let (model, head) = ("merchant_gmv".to_owned(), "expected_gmv".to_owned());
+        vec![Difference { model, live: 3, version: 4, head, statistic: "relative", value: 0.25 }]
+    });
     exposition
 }
 
@@ -66,6 +71,12 @@ fn every_update_is_counted_where_it_belongs() {
         ("souk_shed_rows_total", r#"{model="merchant_gmv",reason="expired"} 7"#),
         ("souk_runner_restarts_total", " 1"),
         ("souk_model_live", r#"{label="stable",model="merchant_gmv",version="3"} 1"#),
+        ("souk_shadow_rows_total", r#"{model="merchant_gmv",outcome="dropped",version="4"} 9"#),
+        ("souk_shadow_rows_total", r#"{model="merchant_gmv",outcome="scored",version="4"} 0"#),
+        (
+            "souk_shadow_difference",
+            r#"{head="expected_gmv",live="3",model="merchant_gmv",statistic="relative",version="4"} 0.25"#,
+        ),
         ("souk_build_info", r#"{torch="2.11.0",version="0.1.0"} 1"#),
     ] {
         let (found, wanted) = (lines(&exposition, name), format!("{name}{wanted}"));

@@ -13,11 +13,12 @@ use std::{
 use self::source::{code, paths, test_modules};
 
 /// Which rooms a room may use: the arrows of the layout in `src/lib.rs`.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
-    ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack"]),
-    ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry"]),
-    ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error"]),
+    ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack", "rows"]),
+    ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry", "trial"]),
+    ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error", "trial"]),
+    ("trial", &["registry", "model", "manifest", "heads", "rows", "cost", "telemetry"]),
     ("registry", &["model", "error", "telemetry"]),
     ("model", &["manifest", "features", "heads", "rows", "cost"]),
     ("features", &["error", "manifest", "rows"]),
@@ -32,8 +33,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Rooms that know no wire.
-const WIRELESS: [&str; 9] =
-    ["stack", "telemetry", "rows", "error", "manifest", "features", "heads", "registry", "model"];
+const WIRELESS: [&str; 10] =
+    ["stack", "telemetry", "rows", "error", "manifest", "features", "heads", "registry", "model", "trial"];
 
 /// One file of `src/`.
 struct Source {

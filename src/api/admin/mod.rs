@@ -2,6 +2,7 @@
 //!
 //! It decides nothing: what may be done, and what it takes, is the registry's.
 
+mod comparisons;
 mod models;
 mod moments;
 mod policy;
@@ -14,6 +15,7 @@ use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use self::{
+    comparisons::comparison,
     models::{model, version},
     moments::change,
     told::author,
@@ -30,7 +32,10 @@ use super::{
         model_service_server::ModelService,
     },
 };
-use crate::registry::{Events, Keeper, NewTraffic, OrderError, Registry};
+use crate::{
+    registry::{Events, Keeper, NewTraffic, OrderError, Registry},
+    trial::Trials,
+};
 
 /// What an [`AdminEndpoint`] looks at and gives orders to.
 #[derive(Clone)]
@@ -41,6 +46,8 @@ pub struct Administered {
     pub keeper: Keeper,
     /// What happens.
     pub events: Events,
+    /// How versions differ.
+    pub trials: Trials,
     /// Ends what waits.
     pub drain: Drain,
 }
@@ -103,7 +110,8 @@ impl ModelService for AdminEndpoint {
         let model = self.known(&name)?;
         let history = self.outcome(self.admin.keeper.history(&name)).await?;
         let history = history.iter().map(change).collect();
-        Ok(Response::new(GetModelResponse { model: Some(model), history, comparisons: Vec::new() }))
+        let comparisons = self.admin.trials.comparisons(&name).iter().map(comparison).collect();
+        Ok(Response::new(GetModelResponse { model: Some(model), history, comparisons }))
     }
 
     async fn load_version(

@@ -137,7 +137,7 @@ fn bytes_over_the_budget_are_refused_in_every_lane() {
     ready(&mut admit);
     let mut first = task::spawn(admit.call(Job { bytes: 60, ..job(1, Lane::Bulk) }));
     assert_pending!(first.poll());
-    for lane in [Lane::Interactive, Lane::Bulk, Lane::Shadow] {
+    for lane in [Lane::Interactive, Lane::Bulk] {
         ready(&mut admit);
         let refused = assert_ready_err!(task::spawn(admit.call(Job { bytes: 41, ..job(1, lane) })).poll());
         assert_eq!(shortage(refused), Shortage::Bytes { bytes: 41, limit: 100 });
@@ -191,20 +191,6 @@ fn the_work_of_streams_makes_nobody_else_wait() {
     assert_pending!(bulk.poll());
     ready(&mut admit);
     assert_pending!(task::spawn(admit.call(slow(1, Lane::Interactive, None))).poll());
-}
-
-#[test]
-fn shadow_rows_take_what_is_free_and_never_wait() {
-    let (mut admit, mut model) = admit(8);
-    model.allow(9);
-    ready(&mut admit);
-    let mut first = task::spawn(admit.call(job(4, Lane::Shadow)));
-    assert_pending!(first.poll());
-    ready(&mut admit);
-    let refused = assert_ready_err!(task::spawn(admit.call(job(1, Lane::Shadow))).poll());
-    assert_eq!(shortage(refused), Shortage::Rows { rows: 1, limit: 8 });
-    ready(&mut admit);
-    assert_pending!(task::spawn(admit.call(job(4, Lane::Interactive))).poll());
 }
 
 fn shortage(refused: ScoreError) -> Shortage {

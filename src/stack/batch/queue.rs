@@ -13,10 +13,9 @@ use super::{
 };
 use crate::rows::Forward;
 
-/// How much later than interactive rows of the same age the rows of another lane
-/// have their turn: patient, but never starving.
+/// How much later than interactive rows of the same age bulk rows have their turn:
+/// patient, but never starving.
 const BULK_PATIENCE: Duration = Duration::from_millis(50);
-const SHADOW_PATIENCE: Duration = Duration::from_millis(500);
 
 /// All lines.
 #[derive(Default)]
@@ -257,13 +256,12 @@ impl Line {
 }
 
 impl Lane {
-    const ALL: [Self; 3] = [Self::Interactive, Self::Bulk, Self::Shadow];
+    const ALL: [Self; 2] = [Self::Interactive, Self::Bulk];
 
     fn index(self) -> usize {
         match self {
             Self::Interactive => 0,
             Self::Bulk => 1,
-            Self::Shadow => 2,
         }
     }
 
@@ -271,7 +269,6 @@ impl Lane {
         match self {
             Self::Interactive => Duration::ZERO,
             Self::Bulk => BULK_PATIENCE,
-            Self::Shadow => SHADOW_PATIENCE,
         }
     }
 }

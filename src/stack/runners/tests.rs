@@ -345,7 +345,7 @@ fn nobody_ever_gets_the_rows_of_another() {
             .map(|inline_below| pool_with(2, BatchRules { inline_below, ..BatchRules::default() }))
             .into()
     };
-    let lane = prop_oneof![Just(Lane::Interactive), Just(Lane::Bulk), Just(Lane::Shadow)];
+    let lane = prop_oneof![Just(Lane::Interactive), Just(Lane::Bulk)];
     let call = (prop::collection::vec(0_u8..20, 1..12), lane, any::<bool>());
     let calls = prop::collection::vec(call, 1..16);
     proptest!(ProptestConfig::with_cases(10_000), |(calls in calls, pool in 0..3_usize)| {

@@ -1,0 +1,147 @@
+//! Rows scored again by another version, and both answers side by side.
+
+use std::time::Duration;
+
+use jiff::civil::Date;
+
+use super::{
+    RowFrames,
+    answers::Answers,
+    isolating::{isolating, place},
+    queue::{Entry, Why},
+};
+use crate::{cost::Took, model::Version, rows::Rows};
+
+/// Something that became of scoring rows again.
+pub(super) enum Rescored<'a> {
+    /// Both answered a row.
+    Row { live: &'a [f64], other: &'a [f64] },
+    /// What some rows took in a pass of each version, where that is known.
+    Pass { live_took: Option<Duration>, other_took: Option<Duration> },
+}
+
+/// Rows by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counted {
+    pub(super) scored: usize,
+    /// The version can't encode them, failed on them, or gave no number.
+    pub(super) failed: usize,
+}
+
+/// Rows in the form of the version that scores them, each with its entry and its
+/// place there.
+struct Batch {
+    rows: Rows,
+    origins: Vec<(usize, usize)>,
+}
+
+/// The versions, and what was found so far.
+struct Rescoring<'a, F> {
+    live: &'a Version,
+    other: &'a Version,
+    why: Why,
+    entries: &'a [Entry],
+    tell: F,
+    counted: Counted,
+}
+
+/// Scores entries of one kind and one pair again, in batches as large as may be, and
+/// tells what is found.
+pub(super) fn rescore(
+    live: &Version,
+    other: &Version,
+    entries: &[Entry],
+    frames: &dyn RowFrames,
+    tell: impl FnMut(Rescored<'_>),
+) -> Counted {
+    let Some(why) = entries.first().map(|entry| entry.why) else { return Counted::default() };
+    let mut rescoring = Rescoring { live, other, why, entries, tell, counted: Counted::default() };
+    let mut batch = rescoring.empty();
+    for (number, entry) in entries.iter().enumerate() {
+        for (row, frame) in entry.frames.iter().enumerate() {
+            rescoring.encode(frames, frame, entry.today, (number, row), &mut batch);
+            if batch.rows.len() == rescoring.most_rows() {
+                let full = std::mem::replace(&mut batch, rescoring.empty());
+                rescoring.score(&full);
+            }
+        }
+    }
+    rescoring.score(&batch);
+    rescoring.counted
+}
+
+impl<F: FnMut(Rescored<'_>)> Rescoring<'_, F> {
+    /// The version that scores, and the one that answered.
+    fn scorer(&self) -> &Version {
+        match self.why {
+            Why::Shadow => self.other,
+            Why::Canary => self.live,
+        }
+    }
+
+    fn most_rows(&self) -> usize {
+        self.scorer().engine.max_batch_rows().get()
+    }
+
+    fn empty(&self) -> Batch {
+        Batch { rows: self.scorer().encoder.empty_rows(self.most_rows()), origins: Vec::new() }
+    }
+
+    fn encode(&mut self, frames: &dyn RowFrames, frame: &[u8], today: Date, origin: (usize, usize), into: &mut Batch) {
+        if frames.encode(frame, today, self.scorer(), &mut into.rows) {
+            into.origins.push(origin);
+        } else {
+            self.counted.failed += 1;
+        }
+    }
+
+    fn score(&mut self, batch: &Batch) {
+        if batch.rows.is_empty() {
+            return;
+        }
+        let (outcome, took) = Took::by(|| isolating(self.scorer().engine.as_ref(), &batch.rows));
+        if outcome.failed.is_empty() {
+            self.tell_pass(batch.rows.len(), took);
+        }
+        let (answered, scorer) = match self.why {
+            Why::Shadow => (self.live, self.other),
+            Why::Canary => (self.other, self.live),
+        };
+        let (mut before, mut after) = (Answers::of(answered), Answers::of(scorer));
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for (row, (entry, place_there)) in batch.origins.iter().enumerate() {
+            let place_here = outcome.place(row);
+            let found = place_here.and_then(|place| after.read(&outcome.outputs, place, &mut new).ok());
+            if found.is_none() {
+                self.counted.failed += 1;
+                continue;
+            }
+            self.counted.scored += 1;
+            let Some(entry) = self.entries.get(*entry) else { continue };
+            let there = place(&entry.failed, *place_there);
+            // What the version that answered failed on can't be compared.
+            if there.and_then(|place| before.read(&entry.outputs, place, &mut old).ok()).is_some() {
+                self.tell_row(&old, &new);
+            }
+        }
+    }
+
+    fn tell_row(&mut self, answered: &[f64], scored: &[f64]) {
+        let (live, other) = match self.why {
+            Why::Shadow => (answered, scored),
+            Why::Canary => (scored, answered),
+        };
+        (self.tell)(Rescored::Row { live, other });
+    }
+
+    /// Of the shadow version what this pass took, in time that the thread ran; of
+    /// versions that answer what their own passes are known to take.
+    fn tell_pass(&mut self, rows: usize, took: Took) {
+        let learned = |version: &Version| version.engine.cost().of(rows);
+        let other_took = match self.why {
+            Why::Shadow => Some(took.running),
+            Why::Canary => learned(self.other),
+        };
+        (self.tell)(Rescored::Pass { live_took: learned(self.live), other_took });
+    }
+}
