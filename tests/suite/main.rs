@@ -31,6 +31,8 @@ mod health;
 #[cfg(feature = "torch")]
 mod isolation;
 #[cfg(feature = "torch")]
+mod lifecycle;
+#[cfg(feature = "torch")]
 mod memory;
 mod metrics;
 #[cfg(feature = "torch")]
