@@ -237,3 +237,21 @@ fn lower_priority() {
         warn!(%error, "the thread that compares versions can't have the lowest priority");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    #[test]
+    fn the_lowest_priority_is_this_threads_alone() {
+        let before = getpriority_process(None).unwrap();
+        let there = thread::spawn(|| {
+            lower_priority();
+            getpriority_process(None).unwrap()
+        });
+        assert_eq!(there.join().unwrap(), LOWEST);
+        assert_eq!(getpriority_process(None).unwrap(), before);
+    }
+}
