@@ -16,7 +16,7 @@ pub struct Asked<'t>(Option<Pending<'t>>);
 /// Where anything is on trial.
 struct Pending<'t> {
     trials: &'t Trials,
-    version: Arc<Version>,
+    version: &'t Arc<Version>,
     rows: u64,
     begun: Instant,
 }
@@ -24,14 +24,9 @@ struct Pending<'t> {
 impl Trials {
     /// To be called before a version is asked for rows of a request, or for those of
     /// them that are its own.
-    pub fn asked(&self, version: &Arc<Version>, rows: usize) -> Asked<'_> {
+    pub fn asked<'t>(&'t self, version: &'t Arc<Version>, rows: usize) -> Asked<'t> {
         let watching = self.0.shared.watching.load(Ordering::Relaxed);
-        Asked(watching.then(|| Pending {
-            trials: self,
-            version: Arc::clone(version),
-            rows: rows as u64,
-            begun: Instant::now(),
-        }))
+        Asked(watching.then(|| Pending { trials: self, version, rows: rows as u64, begun: Instant::now() }))
     }
 }
 
@@ -67,7 +62,7 @@ impl Pending<'_> {
     }
 
     fn count(&self, request: &Request) {
-        self.trials.count(&self.version, request, self.trials.now());
+        self.trials.count(self.version, request, self.trials.now());
     }
 }
 

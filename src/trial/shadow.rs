@@ -19,7 +19,7 @@ use super::{
     Shared,
     comparison::{Compared, Comparison, Pair},
     queue::{Entry, Why},
-    scoring::{Rescored, rescore},
+    rescore::{Rescored, rescore},
     watch::watches,
 };
 use crate::{model::Version, telemetry::ShadowOutcome};
