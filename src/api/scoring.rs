@@ -104,13 +104,11 @@ impl Scoring {
             // Until rows are given to the arms of their entities.
             Route::Split(traffic) => traffic.of("").ok_or(ScoreError::Draining)?,
         };
-        let count = entities.len();
+        let asked = self.trials.asked(&by.version, entities.len());
         let (job, mut read) = self.job::<E>(entities, &by.version, call);
-        let scored = self.stack.clone().ready().await?.call(job).await.inspect_err(|error| {
-            if matches!(error, ScoreError::Model { .. }) {
-                self.trials.failed(&by.version, count);
-            }
-        })?;
+        let scored = self.stack.clone().ready().await?.call(job).await;
+        asked.ended(scored.as_ref().err());
+        let scored = scored?;
         // There, since the rows were encoded before they were scored.
         let read = read.try_recv().unwrap_or_default();
         Ok(Answered { by, read, scored, trials: self.trials.clone() })
@@ -262,3 +260,6 @@ pub(super) fn wrong_head(version: &Version) -> ScoreError {
         reason: format!("its task is {}", version.manifest.task),
     }
 }
+
+#[cfg(test)]
+mod tests;

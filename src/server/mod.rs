@@ -17,6 +17,7 @@ mod trials;
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::{net::TcpListener, task::JoinError, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,7 @@ use crate::{
     api::{Administered, Drain, JsonError},
     config::{BatchConfig, RuntimeConfig, Settings},
     model::Engines,
-    registry::{Arm, Events, Registry, ScanError},
+    registry::{Arm, Events, Registry, Resident, ScanError},
     stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
     telemetry::{Exposition, ExpositionError, Live, Metrics},
 };
@@ -215,8 +216,9 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 fn measured(registry: &Arc<Registry>, release: &str) -> Result<(Metrics, Exposition), ExpositionError> {
     let (metrics, exposition) = Metrics::new()?;
     metrics.build(env!("CARGO_PKG_VERSION"), release);
-    let registry = Arc::clone(registry);
-    metrics.observe_live(move || live(&registry));
+    let (answering, resident) = (Arc::clone(registry), Arc::clone(registry));
+    metrics.observe_live(move || live(&answering));
+    metrics.observe_age(move || ages(&resident));
     Ok((metrics, exposition))
 }
 
@@ -230,6 +232,19 @@ fn live(registry: &Registry) -> Vec<Live> {
         label: arm.label.to_string(),
     };
     arms.map(live).collect()
+}
+
+/// How long ago each version in memory was trained, in seconds.
+fn ages(registry: &Registry) -> Vec<((String, u64), u64)> {
+    let (models, now) = (registry.models(), Timestamp::now());
+    let residents = models.iter().flat_map(|(name, model)| model.residents().map(move |resident| (name, resident)));
+    let age = |(name, resident): (&String, &Resident)| {
+        let manifest = &resident.version.manifest;
+        let created: Timestamp = manifest.created_at.parse().ok()?;
+        let age = now.duration_since(created).as_secs();
+        Some(((name.clone(), manifest.version), u64::try_from(age).unwrap_or_default()))
+    };
+    residents.filter_map(age).collect()
 }
 
 async fn drain(settings: &Settings, drain: &Drain, health: &mut health::Health) -> Result<(), ServerError> {

@@ -25,6 +25,9 @@ fn measured() -> Exposition {
     metrics.observe_queue(|| vec![("merchant_gmv".into(), 12)]);
     let live = Live { model: "merchant_gmv".into(), version: 3, label: "stable".into() };
     metrics.observe_live(move || vec![live.clone()]);
+    metrics.loaded("merchant_gmv", Duration::from_millis(90));
+    metrics.load_failed("merchant_gmv", "golden.jsonl");
+    metrics.observe_age(|| vec![(("merchant_gmv".into(), 3), 86_400)]);
     metrics.shadow("merchant_gmv", 4, ShadowOutcome::Dropped, 9);
     metrics.observe_differences(|| {
         let (model, head) = ("merchant_gmv".to_owned(), "expected_gmv".to_owned());

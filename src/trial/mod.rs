@@ -10,6 +10,7 @@
 //! nothing here knows protobuf: rows are read through [`RowFrames`].
 
 mod answers;
+mod asked;
 mod chance;
 mod comparison;
 mod guard;
@@ -18,7 +19,8 @@ mod isolating;
 mod latencies;
 mod queue;
 mod recent;
-mod scoring;
+mod rescore;
+mod scored;
 mod shadow;
 mod watch;
 
@@ -39,25 +41,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::civil::Date;
 
-use self::{
-    health::Request,
-    queue::{Entry, Queue, Why},
-    recent::Recent,
-    shadow::Shadow,
-    watch::{Watch, Watches},
-};
-use crate::{
-    manifest::Task,
-    model::Version,
-    registry::Registry,
-    rows::Rows,
-    telemetry::{Metrics, ShadowOutcome},
-};
+use self::{queue::Queue, recent::Recent, shadow::Shadow, watch::Watches};
+use crate::{manifest::Task, model::Version, registry::Registry, rows::Rows, telemetry::Metrics};
 
+pub use asked::Asked;
 pub use comparison::{Compared, Figures};
 pub use guard::{Breach, Divergence, Evidence, Guard, broken};
 pub use health::Seen;
 pub use latencies::Latencies;
+pub use scored::Scored;
 
 /// Reads and writes rows as they came. Implemented where protobuf is known.
 pub trait RowFrames: Send + Sync {
@@ -95,7 +87,10 @@ pub struct TrialSetup {
 
 /// All trials. Clones share them; their thread ends when the last clone is gone.
 #[derive(Clone)]
-pub struct Trials {
+pub struct Trials(Arc<Requests>);
+
+/// What requests use.
+struct Requests {
     shared: Arc<Shared>,
     queue: Queue,
 }
@@ -114,20 +109,6 @@ struct Shared {
     /// The figures as the thread worked them out last, by the model's name.
     compared: ArcSwap<BTreeMap<String, Vec<Compared>>>,
     recent: Recent,
-}
-
-/// What a version made of rows, once their reply is made.
-pub struct Scored {
-    /// The rows that could be encoded, as they came.
-    pub frames: Vec<Bytes>,
-    /// The outputs for those that did not fail, in their order.
-    pub outputs: Rows,
-    /// Those that the version failed on, ascending, with what it said.
-    pub failed: Vec<(usize, String)>,
-    /// How many it answered with something that is no number.
-    pub without_number: usize,
-    /// From admission to outputs.
-    pub latency: Duration,
 }
 
 impl Trials {
@@ -166,102 +147,29 @@ impl Trials {
         }
         let (queue, entries) = Queue::new();
         let shadow = Shadow::new(Arc::clone(&shared), entries);
-        (Self { shared, queue }, shadow)
-    }
-
-    /// Takes in what a version made of rows of one request, or of those of them that
-    /// are its own. To be called once their reply is made: it takes some nanoseconds
-    /// where nothing is on trial, and copies the rows that are to be scored again.
-    pub fn scored(&self, version: &Arc<Version>, scored: Scored) {
-        if let Some(turn) = self.shared.recent.turn() {
-            self.shared.keep_recent(version, &scored.frames, turn);
-        }
-        if self.shared.watching.load(Ordering::Relaxed) {
-            self.on_trial(version, scored, self.shared.now());
-        }
-    }
-
-    /// Takes in that a version failed on all rows of a request, or on those of them
-    /// that are its own.
-    pub fn failed(&self, version: &Arc<Version>, rows: usize) {
-        if self.shared.watching.load(Ordering::Relaxed) {
-            let rows = rows as u64;
-            let request = Request { rows, failed: rows, without_number: 0, latency: None };
-            self.count(version, &request, self.shared.now());
-        }
-    }
-
-    fn count(&self, version: &Arc<Version>, request: &Request, at: Duration) {
-        let watches = self.shared.watches.load();
-        let watch = watches.get(&version.manifest.model);
-        if let Some(health) = watch.and_then(|watch| watch.health(version)) {
-            health.count(at, request);
-        }
-    }
-
-    fn on_trial(&self, version: &Arc<Version>, scored: Scored, at: Duration) {
-        let watches = self.shared.watches.load();
-        let Some(watch) = watches.get(&version.manifest.model) else { return };
-        if let Some(health) = watch.health(version) {
-            health.count(at, &scored.request());
-        }
-        self.compare(watch, version, scored, at);
-    }
-
-    /// Has another version score the rows, where one is to.
-    fn compare(&self, watch: &Watch, version: &Arc<Version>, mut scored: Scored, at: Duration) {
-        let wanted = scored.frames.len();
-        if let Some(shadow) = watch.shadow(version) {
-            let put = self.put(version, shadow, Why::Shadow, scored);
-            if put < wanted
-                && let Some(shadow) = shadow.upgrade()
-            {
-                let (model, number) = (&shadow.manifest.model, shadow.manifest.version);
-                self.shared.metrics.shadow(model, number, ShadowOutcome::Dropped, wanted - put);
-            }
-            return;
-        }
-        scored.frames.truncate(watch.compared(version, wanted, at));
-        self.put(version, &watch.stable.version, Why::Canary, scored);
-    }
-
-    /// Puts the rows into the queue, as many as there is room for; how many.
-    fn put(&self, answered: &Arc<Version>, scorer: &std::sync::Weak<Version>, why: Why, scored: Scored) -> usize {
-        let Some((frames, place_there)) = self.queue.take(&scored.frames) else { return 0 };
-        let rows = frames.len();
-        let failed: Vec<usize> = scored.failed.iter().map(|(row, _)| *row).filter(|row| *row < rows).collect();
-        let good = rows - failed.len();
-        // Without the outputs of rows that stay behind, which keep their memory.
-        let outputs = if good < scored.outputs.len() { scored.outputs.slice(0..good) } else { scored.outputs };
-        self.queue.put(Entry {
-            answered: Arc::downgrade(answered),
-            scorer: scorer.clone(),
-            why,
-            frames,
-            outputs,
-            failed,
-            today: (self.shared.today)(),
-            _place: place_there,
-        });
-        rows
+        (Self(Arc::new(Requests { shared, queue })), shadow)
     }
 
     /// How the versions of a model that were compared lately differ, head by head, as
     /// of some seconds ago at most.
     pub fn comparisons(&self, model: &str) -> Vec<Compared> {
-        self.shared.compared.load().get(model).cloned().unwrap_or_default()
+        self.0.shared.compared.load().get(model).cloned().unwrap_or_default()
     }
 
     /// The same of all models, by their names.
     pub fn all_comparisons(&self) -> Arc<BTreeMap<String, Vec<Compared>>> {
-        self.shared.compared.load_full()
+        self.0.shared.compared.load_full()
     }
 
-    /// What a version did in the window that ends at `at`; `None` where nothing is
-    /// counted of it.
-    fn seen_of(&self, model: &str, version: &Arc<Version>, at: Duration, window: Duration) -> Option<Seen> {
-        let watches = self.shared.watches.load();
-        Some(watches.get(model)?.health(version)?.read(at, window))
+    /// What a version did in the last `window`, ten minutes at most; `None` where it is
+    /// neither a canary nor the stable version beside one.
+    pub fn seen(&self, version: &Arc<Version>, window: Duration) -> Option<Seen> {
+        self.seen_at(version, self.now(), window)
+    }
+
+    fn seen_at(&self, version: &Arc<Version>, at: Duration, window: Duration) -> Option<Seen> {
+        let watches = self.0.shared.watches.load();
+        Some(watches.get(&version.manifest.model)?.health(version)?.read(at, window))
     }
 
     /// Rows that were asked for lately, encoded by this version, for its warm-up; those
@@ -269,27 +177,27 @@ impl Trials {
     pub fn warm_rows(&self, version: &Version) -> Rows {
         let frames = self.recent(&version.manifest.model);
         let mut rows = version.encoder.empty_rows(frames.len());
-        let today = (self.shared.today)();
+        let today = (self.0.shared.today)();
         for frame in &frames {
-            self.shared.frames.encode(frame, today, version, &mut rows);
+            self.0.shared.frames.encode(frame, today, version, &mut rows);
         }
         rows
     }
 
     /// Rows of a model that were asked for lately, without their ids, oldest first.
     pub fn recent(&self, model: &str) -> Vec<Bytes> {
-        self.shared.recent.of(model)
+        self.0.shared.recent.of(model)
     }
 
     /// Stores the recent rows beside the models, where that is wanted. Blocks, so it is
     /// for a stop.
     pub fn store_recent(&self) {
-        self.shared.store_recent();
+        self.0.shared.store_recent();
     }
 
     /// The time that all of its counts go by.
     fn now(&self) -> Duration {
-        self.shared.now()
+        self.0.shared.now()
     }
 }
 
@@ -312,17 +220,6 @@ impl Shared {
     fn store_recent(&self) {
         if let Some(root) = &self.keep_recent_below {
             self.recent.store(root, self.frames.as_ref());
-        }
-    }
-}
-
-impl Scored {
-    fn request(&self) -> Request {
-        Request {
-            rows: self.frames.len() as u64,
-            failed: self.failed.len() as u64,
-            without_number: self.without_number as u64,
-            latency: (!self.frames.is_empty()).then_some(self.latency),
         }
     }
 }

@@ -46,7 +46,6 @@ pub(super) enum Why {
 }
 
 /// Where entries are put.
-#[derive(Clone)]
 pub(super) struct Queue {
     room: Arc<Room>,
     entries: mpsc::Sender<Entry>,

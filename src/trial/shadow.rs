@@ -19,7 +19,7 @@ use super::{
     Shared,
     comparison::{Compared, Comparison, Pair},
     queue::{Entry, Why},
-    scoring::{Rescored, rescore},
+    rescore::{Rescored, rescore},
     watch::watches,
 };
 use crate::{model::Version, telemetry::ShadowOutcome};
@@ -235,5 +235,23 @@ fn lower_priority() {
     // On Linux it is the calling thread's and not the process's.
     if let Err(error) = setpriority_process(None, LOWEST) {
         warn!(%error, "the thread that compares versions can't have the lowest priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    #[test]
+    fn the_lowest_priority_is_this_threads_alone() {
+        let before = getpriority_process(None).unwrap();
+        let there = thread::spawn(|| {
+            lower_priority();
+            getpriority_process(None).unwrap()
+        });
+        assert_eq!(there.join().unwrap(), LOWEST);
+        assert_eq!(getpriority_process(None).unwrap(), before);
     }
 }

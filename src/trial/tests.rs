@@ -10,6 +10,7 @@ use crate::{
         proto::v1::{Merchant, MerchantFeatures, User, UserFeatures},
     },
     cost::{Cost, Took},
+    error::ScoreError,
     features::Encoder,
     fixture,
     heads::Head,
@@ -173,7 +174,7 @@ impl Rig {
     fn answer(&self, version: &Arc<Version>, frames: Vec<Bytes>) {
         let mut rows = version.encoder.empty_rows(frames.len());
         for frame in &frames {
-            assert!(self.trials.shared.frames.encode(frame, date(2026, 4, 30), version, &mut rows));
+            assert!(self.trials.0.shared.frames.encode(frame, date(2026, 4, 30), version, &mut rows));
         }
         let outputs = version.engine.forward(&[&rows]).unwrap();
         let latency = Duration::from_millis(1);
@@ -279,7 +280,7 @@ fn rows_that_the_live_version_failed_on_are_not_compared() {
     let frames = merchants(0..3);
     let mut good = stable.encoder.empty_rows(2);
     for frame in [&frames[0], &frames[2]] {
-        assert!(rig.trials.shared.frames.encode(frame, date(2026, 4, 30), &stable, &mut good));
+        assert!(rig.trials.0.shared.frames.encode(frame, date(2026, 4, 30), &stable, &mut good));
     }
     let outputs = stable.engine.forward(&[&good]).unwrap();
     let failed = vec![(1, "it raised".to_owned())];
@@ -313,10 +314,25 @@ fn some_of_a_canarys_rows_are_scored_by_stable_too() {
     rig.round();
     let head = &rig.heads(GMV)["expected_gmv"];
     assert_eq!((head.live, head.other), (1, 2));
-    // Where a second begins between the two, it has twenty of its own.
     assert_eq!(head.figures.rows, 20);
     assert!((head.figures.relative.unwrap() - 0.5).abs() < 1e-5, "{head:?}");
     assert_eq!(rig.counted("scored", 1), 20);
+}
+
+#[test]
+fn requests_that_were_given_up_count_with_the_time_that_they_took() {
+    let (stable, canary) = (Arc::new(scaled(1, 1.0)), Arc::new(scaled(2, 1.0)));
+    let rig = Rig::new(&[(STABLE, Arc::clone(&stable), 90.0), (CANARY, Arc::clone(&canary), 10.0)]);
+    let seen = || rig.trials.seen(&canary, SECOND * 600).unwrap();
+    drop(rig.trials.asked(&canary, 3));
+    rig.trials.asked(&canary, 2).ended(Some(&ScoreError::DeadlinePassed));
+    assert_eq!((seen().rows, seen().failed, seen().latencies.count()), (5, 0, 2));
+    rig.trials.asked(&canary, 7).ended(Some(&ScoreError::Draining));
+    rig.trials.asked(&canary, 7).ended(None);
+    assert_eq!(seen().rows, 5);
+    let error = ScoreError::Model { model: GMV.into(), version: 2, reason: "died".into() };
+    rig.trials.asked(&canary, 4).ended(Some(&error));
+    assert_eq!((seen().rows, seen().failed, seen().latencies.count()), (9, 4, 2));
 }
 
 #[test]
@@ -325,12 +341,12 @@ fn nothing_is_kept_where_nothing_is_on_trial() {
     let mut rig = Rig::new(&[(STABLE, Arc::clone(&stable), 100.0), ("other", Arc::clone(&other), 0.0)]);
     rig.answer(&stable, merchants(0..10));
     assert_eq!(rig.round(), Found::Nothing);
-    assert_eq!(rig.trials.seen_of(GMV, &stable, SECOND, SECOND), None);
+    assert_eq!(rig.trials.seen(&stable, SECOND), None);
     assert!(rig.trials.comparisons(GMV).is_empty());
     // A shadow version watches nobody's health.
     rig.publish(&[(STABLE, Arc::clone(&stable), 100.0), (SHADOW, other, 100.0)]);
     rig.answer(&stable, merchants(0..10));
-    assert_eq!(rig.trials.seen_of(GMV, &stable, rig.trials.now(), SECOND * 10), None);
+    assert_eq!(rig.trials.seen(&stable, SECOND * 10), None);
 }
 
 #[test]

@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack", "rows"]),
     ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry", "trial"]),
     ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error", "trial"]),
-    ("trial", &["registry", "model", "manifest", "heads", "rows", "cost", "telemetry"]),
+    ("trial", &["registry", "model", "manifest", "heads", "rows", "cost", "error", "telemetry"]),
     ("registry", &["model", "error", "telemetry"]),
     ("model", &["manifest", "features", "heads", "rows", "cost"]),
     ("features", &["error", "manifest", "rows"]),

@@ -34,7 +34,8 @@ fn launch(root: &Path) -> Launch {
 pub(crate) fn labels(written: &[&str]) -> Vec<TrafficLabel> {
     let label = |written: &&str| {
         let (label, rest) = written.split_once('=').unwrap();
-        let (version, percent) = rest.split_once(':').map_or((rest, None), |(version, percent)| (version, Some(percent)));
+        let (version, percent) =
+            rest.split_once(':').map_or((rest, None), |(version, percent)| (version, Some(percent)));
         TrafficLabel {
             label: label.into(),
             version: version.into(),
@@ -47,7 +48,8 @@ pub(crate) fn labels(written: &[&str]) -> Vec<TrafficLabel> {
 
 async fn set_traffic(server: &TestServer, written: &[&str]) -> Result<Model, Status> {
     let policy = TrafficPolicy { labels: labels(written), ..TrafficPolicy::default() };
-    let request = SetTrafficRequest { model: GMV.into(), policy: Some(policy), author: "a test".into(), ..Default::default() };
+    let request =
+        SetTrafficRequest { model: GMV.into(), policy: Some(policy), author: "a test".into(), ..Default::default() };
     Ok(server.models().await.set_traffic(request).await?.into_inner().model.unwrap())
 }
 
@@ -153,7 +155,11 @@ async fn a_version_that_is_not_right_never_answers_and_says_why() {
         // As one does: copied beside, then renamed into its place.
         fs::rename(&copy.path, root.join(GMV).join(number.to_string())).unwrap();
         let rejected = reaches(&server, number, VersionState::Rejected).await;
-        assert!(rejected.problems.iter().any(|problem| problem.starts_with(wanted)), "{wanted}: {:?}", rejected.problems);
+        assert!(
+            rejected.problems.iter().any(|problem| problem.starts_with(wanted)),
+            "{wanted}: {:?}",
+            rejected.problems
+        );
         assert_eq!(served_by(&server, "").await.unwrap(), 1);
         let load = LoadVersionRequest { model: GMV.into(), version: number };
         let refused = server.models().await.load_version(load).await.unwrap_err();
@@ -233,6 +239,9 @@ async fn two_models_swap_at_once() {
         client.load_version(LoadVersionRequest { model: GMV.into(), version: 2 }),
         other.load_version(LoadVersionRequest { model: "user_portrait".into(), version: 2 }),
     );
-    assert_eq!((gmv.unwrap().into_inner().version.unwrap().number, portraits.unwrap().into_inner().version.unwrap().number), (2, 2));
+    assert_eq!(
+        (gmv.unwrap().into_inner().version.unwrap().number, portraits.unwrap().into_inner().version.unwrap().number),
+        (2, 2)
+    );
     answers(&server, 2).await;
 }

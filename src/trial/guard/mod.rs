@@ -68,7 +68,7 @@ impl Guard {
     fn look_at_one(&mut self, name: &str, model: &Model, at: Duration) -> Option<Breach> {
         let limits = &model.policy.guard;
         let found = canary(model).and_then(|(stable, canary)| {
-            let evidence = self.evidence(name, [stable, canary], limits, at)?;
+            let evidence = self.evidence([stable, canary], limits, at)?;
             Some((canary.manifest.version, broken(limits, &evidence)?))
         });
         let Some((version, reason)) = found else {
@@ -89,19 +89,13 @@ impl Guard {
     }
 
     /// `None` where nothing was counted of both versions yet.
-    fn evidence(
-        &self,
-        name: &str,
-        [stable, canary]: [&Arc<Version>; 2],
-        limits: &GuardLimits,
-        at: Duration,
-    ) -> Option<Evidence> {
-        let seen = |version| self.trials.seen_of(name, version, at, limits.window);
+    fn evidence(&self, [stable, canary]: [&Arc<Version>; 2], limits: &GuardLimits, at: Duration) -> Option<Evidence> {
+        let seen = |version| self.trials.seen_at(version, at, limits.window);
         Some(Evidence {
             canary: seen(canary)?,
             stable: seen(stable)?,
             cost_ratio: cost_ratio(stable, canary),
-            divergence: divergence(&self.trials.comparisons(name), stable, canary),
+            divergence: divergence(&self.trials.comparisons(&stable.manifest.model), stable, canary),
         })
     }
 }

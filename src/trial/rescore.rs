@@ -70,12 +70,20 @@ pub(super) fn rescore(
     rescoring.counted
 }
 
-impl<F: FnMut(Rescored<'_>)> Rescoring<'_, F> {
-    /// The version that scores, and the one that answered.
-    fn scorer(&self) -> &Version {
+impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
+    /// The version that scores the rows now.
+    fn scorer(&self) -> &'a Version {
         match self.why {
             Why::Shadow => self.other,
             Why::Canary => self.live,
+        }
+    }
+
+    /// The one whose answers their callers got.
+    fn answered(&self) -> &'a Version {
+        match self.why {
+            Why::Shadow => self.live,
+            Why::Canary => self.other,
         }
     }
 
@@ -95,6 +103,7 @@ impl<F: FnMut(Rescored<'_>)> Rescoring<'_, F> {
         }
     }
 
+    /// Runs a batch, and puts both answers to each of its rows side by side.
     fn score(&mut self, batch: &Batch) {
         if batch.rows.is_empty() {
             return;
@@ -103,22 +112,17 @@ impl<F: FnMut(Rescored<'_>)> Rescoring<'_, F> {
         if outcome.failed.is_empty() {
             self.tell_pass(batch.rows.len(), took);
         }
-        let (answered, scorer) = match self.why {
-            Why::Shadow => (self.live, self.other),
-            Why::Canary => (self.other, self.live),
-        };
-        let (mut before, mut after) = (Answers::of(answered), Answers::of(scorer));
+        let (mut before, mut after) = (Answers::of(self.answered()), Answers::of(self.scorer()));
         let (mut old, mut new) = (Vec::new(), Vec::new());
-        for (row, (entry, place_there)) in batch.origins.iter().enumerate() {
-            let place_here = outcome.place(row);
-            let found = place_here.and_then(|place| after.read(&outcome.outputs, place, &mut new).ok());
-            if found.is_none() {
+        for (row, (entry, row_there)) in batch.origins.iter().enumerate() {
+            let scored = outcome.place(row).and_then(|place| after.read(&outcome.outputs, place, &mut new).ok());
+            if scored.is_none() {
                 self.counted.failed += 1;
                 continue;
             }
             self.counted.scored += 1;
             let Some(entry) = self.entries.get(*entry) else { continue };
-            let there = place(&entry.failed, *place_there);
+            let there = place(&entry.failed, *row_there);
             // What the version that answered failed on can't be compared.
             if there.and_then(|place| before.read(&entry.outputs, place, &mut old).ok()).is_some() {
                 self.tell_row(&old, &new);
