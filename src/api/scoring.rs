@@ -1,31 +1,27 @@
 //! What both endpoints do: resolve, encode, score.
 
-use std::{iter, num::NonZeroUsize, sync::Arc, vec::IntoIter};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use bytes::Bytes;
+use futures::future::try_join_all;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use prost::Message;
-use prost_types::Duration as ProtoDuration;
 use tokio::sync::oneshot;
 use tonic::Extensions;
 use tower::{Service as _, ServiceExt as _};
 
 use super::{
     Drain,
+    answered::{Answered, Part},
     deadline::Deadline,
-    encode::{Encoded, Entity, Outcome, encode},
-    proto::v1::{RowError, ServedBy, Timing},
-    reply::{Reply, Results},
-    turns::Turn,
+    encode::{Entity, Outcome, encode},
+    parts::{Entities, Parts},
 };
 use crate::{
     error::ScoreError,
-    heads::HeadError,
     manifest::Task,
     model::Version,
-    registry::{Registry, Resolved, Route},
-    rows::Rows,
-    stack::{Job, Lane, Scored, Stack},
+    registry::{Registry, Resolved},
+    stack::{Job, Lane, Stack},
 };
 
 /// What the endpoints share.
@@ -50,31 +46,6 @@ pub(super) struct Call {
     pub(super) lane: Lane,
 }
 
-/// The scored rows of a request.
-pub(super) struct Answered {
-    pub(super) by: Resolved,
-    /// One for each entity of the request, in its order.
-    outcomes: Vec<Outcome>,
-    /// Without a row where none could be encoded.
-    scored: Scored,
-}
-
-/// How an endpoint puts answers into words.
-pub(super) trait Wording {
-    /// `GmvResult` or `PortraitResult`.
-    type Result: Message;
-
-    /// The result of one row of a model's outputs, with nothing but its outcome.
-    ///
-    /// # Errors
-    ///
-    /// What the head found wrong.
-    fn answer(&mut self, outputs: &Rows, row: usize) -> Result<&Self::Result, HeadError>;
-
-    /// The result of a row that has none.
-    fn refusal(&self, error: RowError) -> Self::Result;
-}
-
 /// Today in UTC.
 pub fn today_utc() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
@@ -87,7 +58,14 @@ impl Call {
 }
 
 impl Scoring {
-    /// Scores the entities of one request by the version that it names.
+    /// Scores the entities of one request: all by the version that it names, or where it
+    /// names none each by the one that its id belongs to.
+    ///
+    /// # Errors
+    ///
+    /// What one version refuses as a whole, such as rows that it has no time for, is
+    /// refused for all: who asks again asks the same versions, and half of a reply would
+    /// have to be told from a whole one. The other versions' rows leave the queue then.
     pub(super) async fn answer<E: Entity + 'static>(
         &self,
         task: Task,
@@ -96,28 +74,38 @@ impl Scoring {
         call: Call,
     ) -> Result<Answered, ScoreError> {
         self.check_count::<E>(entities.len())?;
-        let by = match self.registry.route(task.as_str(), version)? {
-            Route::One(by) => by,
-            // Until rows are given to the arms of their entities.
-            Route::Split(traffic) => traffic.of("").ok_or(ScoreError::Draining)?,
-        };
+        let model = task.as_str();
+        let route = self.registry.route(model, version)?;
+        let Parts { parts, order } = Parts::of(entities, route, model).await?;
+        // Side by side: the versions don't wait for each other.
+        let parts = try_join_all(parts.into_iter().map(|(by, entities)| self.part::<E>(by, entities, call))).await?;
+        Ok(Answered { parts, order })
+    }
+
+    /// Scores the entities of one version.
+    async fn part<E: Entity + 'static>(
+        &self,
+        by: Resolved,
+        entities: Entities,
+        call: Call,
+    ) -> Result<Part, ScoreError> {
         let (job, mut outcomes) = self.job::<E>(entities, &by.version, call);
         let scored = self.stack.clone().ready().await?.call(job).await?;
         // There, since the rows were encoded before they were scored.
         let outcomes = outcomes.try_recv().unwrap_or_default();
-        Ok(Answered { by, outcomes, scored })
+        Ok(Part { by, outcomes, scored })
     }
 
     /// What the stack gets, and what becomes of each entity once its row is encoded.
     fn job<E: Entity + 'static>(
         &self,
-        entities: Vec<Bytes>,
+        entities: Entities,
         version: &Arc<Version>,
         call: Call,
     ) -> (Job, oneshot::Receiver<Vec<Outcome>>) {
         let model = Arc::clone(&version.engine);
-        let count = entities.len();
-        let received: usize = entities.iter().map(Bytes::len).sum();
+        let count = entities.frames().len();
+        let received: usize = entities.frames().iter().map(Bytes::len).sum();
         let bytes = received + count * version.encoder.row_bytes();
         // What fills a batch alone is no company for others.
         let lane = if count > model.max_batch_rows().get() { Lane::Bulk } else { call.lane };
@@ -141,83 +129,5 @@ impl Scoring {
     }
 }
 
-impl Answered {
-    fn served_by(&self) -> ServedBy {
-        let version: &Version = &self.by.version;
-        ServedBy {
-            model: version.manifest.model.clone(),
-            version: version.manifest.version,
-            label: self.by.label.to_string(),
-            digest: version.digest.clone(),
-        }
-    }
-
-    fn timing(&self) -> Timing {
-        // A server's durations are far below the 10 000 years of the message.
-        let proto = |duration| ProtoDuration::try_from(duration).unwrap_or_default();
-        Timing {
-            queue: Some(proto(self.scored.queue)),
-            compute: Some(proto(self.scored.compute)),
-            batch_rows: u32::try_from(self.scored.batch_rows).unwrap_or(u32::MAX),
-        }
-    }
-
-    /// The reply: for each entity its answer, put into words, or its error. In turns.
-    pub(super) async fn reply(mut self, mut wording: impl Wording) -> Reply {
-        let mut results = Results::with_capacity(self.outcomes.len());
-        let mut outcomes = std::mem::take(&mut self.outcomes).into_iter();
-        while self.turn(&mut outcomes, &mut wording, &mut results) {
-            tokio::task::yield_now().await;
-        }
-        results.into_reply(self.served_by(), self.timing())
-    }
-
-    /// Adds the next results; whether there are more.
-    fn turn(&self, outcomes: &mut IntoIter<Outcome>, wording: &mut impl Wording, results: &mut Results) -> bool {
-        let mut turn = Turn::begin();
-        for Outcome { id, encoded } in outcomes.by_ref() {
-            let before = results.bytes();
-            match encoded {
-                Ok(encoded) => self.add(&id, &encoded, wording, results),
-                Err(error) => results.add(&id, &wording.refusal(error), iter::empty()),
-            }
-            if turn.is_over_after(results.bytes() - before) {
-                break;
-            }
-        }
-        outcomes.len() > 0
-    }
-
-    /// Adds the result of a row that was encoded.
-    fn add(&self, id: &str, encoded: &Encoded, wording: &mut impl Wording, results: &mut Results) {
-        let version = &self.by.version;
-        let today = encoded.today.then_some("as_of");
-        let defaulted = today.into_iter().chain(version.encoder.names(&encoded.defaulted));
-        let wrong = match self.scored.place(encoded.row) {
-            Ok(place) => match wording.answer(&self.scored.outputs, place) {
-                Ok(result) => return results.add(id, result, defaulted),
-                Err(error) => error.to_string(),
-            },
-            Err(reason) => reason.to_owned(),
-        };
-        results.add(id, &wording.refusal(at_fault(version, &wrong)), defaulted);
-    }
-}
-
-/// The error of a row that the model answered wrongly.
-fn at_fault(version: &Version, what: &str) -> RowError {
-    RowError {
-        code: tonic::Code::Internal as i32,
-        message: format!("model {} version {}: {what}", version.manifest.model, version.manifest.version),
-        violations: Vec::new(),
-    }
-}
-
-/// The error of a version whose head does not fit the question.
-pub(super) fn wrong_head(version: &Version) -> ScoreError {
-    ScoreError::Model {
-        model: version.manifest.model.clone(),
-        version: version.manifest.version,
-        reason: format!("its task is {}", version.manifest.task),
-    }
-}
+#[cfg(test)]
+mod tests;
