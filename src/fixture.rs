@@ -7,15 +7,20 @@ use std::{
 };
 
 use crate::{
-    api::JsonForms,
+    api::{Drain, JsonForms, Scoring},
     cost::Cost,
     features::Encoder,
     heads::Head,
     manifest::{self, Manifest},
     model::{RowReader as _, Version},
-    registry::{Arm, Model, Resident, STABLE, Standing, Traffic},
+    registry::{Arm, Model, Registry, Resident, STABLE, Standing, Traffic},
     rows::{Column, Forward, ForwardError, Rows, Values},
+    stack::{BatchRules, Limits, Runners, ThreadSetup, assemble},
+    telemetry::Metrics,
+    trial::{TrialSetup, Trials},
 };
+
+use jiff::civil::Date;
 
 /// Answers `[logit, mu, sigma] = [0, number of the row in its batch, 1]`.
 #[derive(Default)]
@@ -85,4 +90,35 @@ pub(crate) fn version(model: &str, number: u64) -> Version {
         engine: Arc::new(Counting::default()),
         manifest,
     }
+}
+
+/// What the endpoints share, with this model alone, whose queue holds so many rows.
+#[allow(clippy::unwrap_used, reason = "a test's fixture")]
+pub(crate) fn scoring(name: &str, model: Model, queue_rows: usize) -> Scoring {
+    let registry = Arc::new(Registry::new());
+    registry.publish(name, model);
+    let trials = Trials::start(TrialSetup {
+        registry: Arc::clone(&registry),
+        frames: Arc::new(JsonForms::new().unwrap()),
+        metrics: Metrics::none(),
+        setup: Arc::new(|| Box::new(())),
+        today,
+        keep_recent_below: None,
+    });
+    let setup: ThreadSetup = Arc::new(|| Box::new(()));
+    let runners = Runners::start(NonZeroUsize::MIN, BatchRules::default(), &setup, &Metrics::none()).unwrap();
+    let rows = NonZeroUsize::new(queue_rows).unwrap();
+    let limits = Limits { rows, bytes: NonZeroUsize::MAX, wait: Duration::from_secs(60) };
+    Scoring {
+        registry,
+        stack: assemble(limits, Metrics::none(), runners),
+        trials: trials.unwrap(),
+        max_rows: NonZeroUsize::new(1 << 20).unwrap(),
+        drain: Drain::default(),
+        today,
+    }
+}
+
+fn today() -> Date {
+    Date::constant(2026, 4, 30)
 }

@@ -30,7 +30,8 @@
 //!
 //! # The way of a request
 //!
-//! Socket → [`api`] counts the rows and resolves the version, once → [`stack`]:
+//! Socket → [`api`] counts the rows and resolves the version, once, or where traffic is
+//! split that of each row, by its entity's id; each version's rows go → [`stack`]:
 //! deadline, admission → each row is read where it lies and encoded against *that*
 //! version's manifest, in turns that leave the thread to others; bad rows get an
 //! error of their own → batch → [`rows::Forward`], for a small batch on the thread

@@ -70,6 +70,7 @@ fn canned(merchant: Merchant) -> GmvResult {
         merchant_id: merchant.merchant_id,
         outcome: Some(Outcome::Forecast(forecast)),
         defaulted_features: Vec::new(),
+        served_by: None,
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::civil::Date;
 
 use super::{
+    parts::Entities,
     proto::v1::{FieldViolation, Merchant, RowError, User},
     turns::Turn,
     views::{EntityView, MerchantFeatures, UserFeatures},
@@ -62,7 +63,7 @@ pub(super) struct Outcome {
     pub(super) encoded: Result<Encoded, RowError>,
 }
 
-/// What is known of a request once its rows are encoded.
+/// What is known of the entities of one version once their rows are encoded.
 #[derive(Default)]
 pub(super) struct Read {
     /// One for each entity, in the request's order.
@@ -71,23 +72,25 @@ pub(super) struct Read {
     pub(super) frames: Vec<Bytes>,
 }
 
-/// Reads and encodes all entities of a request, in turns. It owns what it needs, so
-/// that it can wait until there is a place for its rows.
+/// Reads and encodes all entities that one version answers, in turns. It owns what it needs, so that it can wait until there is a place
+/// for its rows.
 ///
 /// # Errors
 ///
 /// [`ScoreError::BadField`] names the first entity that is none.
 pub(super) async fn encode<E: Entity>(
-    mut frames: Vec<Bytes>,
+    entities: Entities,
     version: Arc<Version>,
     today: Date,
 ) -> Result<(Rows, Read), ScoreError> {
-    let rows = version.encoder.empty_rows(frames.len());
-    let mut encoding = Encoding { version, today, rows, outcomes: Vec::with_capacity(frames.len()) };
-    while encoding.turn::<E>(&frames)? {
+    let count = entities.frames().len();
+    let rows = version.encoder.empty_rows(count);
+    let mut encoding = Encoding { version, today, rows, outcomes: Vec::with_capacity(count) };
+    while encoding.turn::<E>(&entities)? {
         tokio::task::yield_now().await;
     }
     let Encoding { rows, outcomes, .. } = encoding;
+    let mut frames = entities.into_frames();
     if rows.len() < frames.len() {
         let mut encoded = outcomes.iter().map(|outcome| outcome.encoded.is_ok());
         frames.retain(|_| encoded.next().unwrap_or_default());
@@ -111,8 +114,8 @@ pub async fn encode_frames(
     today: Date,
 ) -> Result<Rows, ScoreError> {
     let (rows, _read) = match task {
-        Task::MerchantGmv => encode::<Merchant>(frames, version, today).await?,
-        Task::UserPortrait => encode::<User>(frames, version, today).await?,
+        Task::MerchantGmv => encode::<Merchant>(frames.into(), version, today).await?,
+        Task::UserPortrait => encode::<User>(frames.into(), version, today).await?,
         Task::Tensors => {
             let description = "is `tensors`, wanted a task with typed rows".to_owned();
             return Err(ScoreError::BadField { field: "task".to_owned(), description });
@@ -132,16 +135,18 @@ struct Encoding {
 impl Encoding {
     /// Encodes the next entities; whether there are more. What one row needs the
     /// next one uses again, and nothing of it is kept over to the next turn.
-    fn turn<E: Entity>(&mut self, frames: &[Bytes]) -> Result<bool, ScoreError> {
+    fn turn<E: Entity>(&mut self, entities: &Entities) -> Result<bool, ScoreError> {
         let (mut turn, encoder) = (Turn::begin(), &self.version.encoder);
         let (mut entity, mut scratch) = (EntityView::<E::Features<'_>>::default(), Scratch::default());
+        let frames = entities.frames();
         for (index, frame) in frames.iter().enumerate().skip(self.outcomes.len()) {
             entity.clear();
+            let place = || entities.place(index);
             entity.merge(frame).map_err(|malformed| ScoreError::BadField {
-                field: format!("{}[{index}]", E::PLURAL),
+                field: format!("{}[{}]", E::PLURAL, place()),
                 description: malformed.to_string(),
             })?;
-            let path = |field: &str| format!("{}[{index}].{field}", E::PLURAL);
+            let path = |field: &str| format!("{}[{}].{field}", E::PLURAL, place());
             let encoded = encode_one::<E>(&entity, encoder, self.today, &mut scratch, &mut self.rows);
             let encoded = encoded.map_err(|fault| row_error(fault, path));
             self.outcomes.push(Outcome { id: entity.id.to_owned(), encoded });
@@ -238,9 +243,9 @@ mod tests {
     use crate::{api::proto::v1, fixture};
 
     fn encoded(frames: Vec<Vec<u8>>) -> Result<(Rows, Read), ScoreError> {
-        let frames = frames.into_iter().map(Bytes::from).collect();
+        let frames: Vec<Bytes> = frames.into_iter().map(Bytes::from).collect();
         let version = Arc::new(fixture::version("merchant_gmv", 1));
-        tokio_test::block_on(encode::<Merchant>(frames, version, date(2026, 4, 30)))
+        tokio_test::block_on(encode::<Merchant>(frames.into(), version, date(2026, 4, 30)))
     }
 
     fn merchant(id: &str, daily_gmv: &[f64]) -> Vec<u8> {
@@ -250,12 +255,12 @@ mod tests {
 
     #[test]
     fn every_entity_has_its_outcome_in_the_requests_order() {
-        let (rows, Read { outcomes, frames }) =
-            encoded(vec![merchant("a", &[1.0]), merchant("b", &[-1.0]), merchant("c", &[])]).unwrap();
-        assert_eq!((rows.len(), frames), (1, vec![Bytes::from(merchant("a", &[1.0]))]));
-        let found: Vec<_> = outcomes.iter().map(|outcome| (outcome.id.as_str(), outcome.encoded.is_ok())).collect();
+        let (rows, read) = encoded(vec![merchant("a", &[1.0]), merchant("b", &[-1.0]), merchant("c", &[])]).unwrap();
+        assert_eq!(rows.len(), 1);
+        let found: Vec<_> =
+            read.outcomes.iter().map(|outcome| (outcome.id.as_str(), outcome.encoded.is_ok())).collect();
         assert_eq!(found, [("a", true), ("b", false), ("c", false)]);
-        let Err(error) = &outcomes[1].encoded else { unreachable!("a GMV below 0 was taken") };
+        let Err(error) = &read.outcomes[1].encoded else { unreachable!("a GMV below 0 was taken") };
         assert_eq!(error.violations[0].field, "merchants[1].features.daily_gmv[0]");
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
+    answered::{Wording, wrong_head},
     frames::{MerchantGmvService, PredictGmvRequest},
     proto::v1::{GmvForecast, GmvQuantile, GmvResult, Merchant, RowError, gmv_result::Outcome},
     reply::Reply,
-    scoring::{Call, Scoring, Wording, wrong_head},
+    scoring::{Call, Scoring},
     sending::sending,
     stream::{Replies, in_order},
 };
@@ -16,6 +17,7 @@ use crate::{
     error::ScoreError,
     heads::{Forecast, GmvHead, Head, HeadError},
     manifest::Task,
+    model::Version,
     rows::Rows,
     stack::Lane,
 };
@@ -40,10 +42,10 @@ impl GmvEndpoint {
         let PredictGmvRequest { merchants, version, .. } = request;
         let answered = self.scoring.answer::<Merchant>(Task::MerchantGmv, merchants, &version, call).await?;
 
-        let version = Arc::clone(&answered.by.version);
-        let Head::Gmv(head) = &version.head else { return Err(wrong_head(&version)) };
-        let quantiles = if quantiles.is_empty() { head.quantiles() } else { &quantiles };
-        Ok(answered.reply(Forecasts::new(head, quantiles)).await)
+        let versions = answered.versions();
+        let wording = |version| forecasts(version, &quantiles);
+        let wordings = versions.iter().map(wording).collect::<Result<_, _>>()?;
+        Ok(answered.reply(wordings).await)
     }
 }
 
@@ -69,6 +71,12 @@ impl MerchantGmvService for GmvEndpoint {
         };
         Ok(Response::new(in_order(request.into_inner(), call, &self.scoring.drain, answer)?))
     }
+}
+
+/// The wording of one version; without quantiles those that it names itself.
+fn forecasts<'v>(version: &'v Arc<Version>, quantiles: &'v [f64]) -> Result<Forecasts<'v>, ScoreError> {
+    let Head::Gmv(head) = &version.head else { return Err(wrong_head(version)) };
+    Ok(Forecasts::new(head, if quantiles.is_empty() { head.quantiles() } else { quantiles }))
 }
 
 /// Forecasts, each in the words of the one before.

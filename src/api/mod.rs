@@ -1,14 +1,16 @@
 //! The wire: what the domain services accept and answer, and the admin service.
 //!
-//! A request resolves its version once, its rows are read one by one where they
-//! lie and encoded against that version's manifest, the stack scores them, and
-//! the version's head makes answers of the outputs. Rows that can't be encoded get
+//! A request resolves its version once, or where the traffic is split that of each
+//! entity, by its id. Its rows are read one by one where they lie and encoded against
+//! that version's manifest, the stack scores them, and the version's head makes answers
+//! of the outputs. Rows that can't be encoded get
 //! an error of their own.
 //!
 //! Architecture invariant: only this module, the server and the command line's
 //! client know protobuf; only `status` chooses codes.
 
 mod admin;
+mod answered;
 mod deadline;
 mod drain;
 mod encode;
@@ -16,6 +18,7 @@ mod frames;
 mod gmv;
 mod json;
 mod oversize;
+mod parts;
 mod portraits;
 pub mod proto;
 mod reply;

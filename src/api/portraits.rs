@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{
+    answered::{Wording, wrong_head},
     frames::{GetPortraitsRequest, UserPortraitService},
     proto::v1::{PortraitResult, RowError, Tag, TagGroup, User, UserPortrait, portrait_result::Outcome},
     reply::Reply,
-    scoring::{Call, Scoring, Wording, wrong_head},
+    scoring::{Call, Scoring},
     sending::sending,
     stream::{Replies, in_order},
 };
@@ -16,6 +17,7 @@ use crate::{
     error::ScoreError,
     heads::{Head, HeadError, Portrait, PortraitHead},
     manifest::Task,
+    model::Version,
     rows::Rows,
     stack::Lane,
 };
@@ -36,9 +38,9 @@ impl PortraitEndpoint {
         let GetPortraitsRequest { users, version } = request;
         let answered = self.scoring.answer::<User>(Task::UserPortrait, users, &version, call).await?;
 
-        let version = Arc::clone(&answered.by.version);
-        let Head::Portrait(head) = &version.head else { return Err(wrong_head(&version)) };
-        Ok(answered.reply(Portraits::new(head)).await)
+        let versions = answered.versions();
+        let wordings = versions.iter().map(portraits).collect::<Result<_, _>>()?;
+        Ok(answered.reply(wordings).await)
     }
 }
 
@@ -64,6 +66,12 @@ impl UserPortraitService for PortraitEndpoint {
         };
         Ok(Response::new(in_order(request.into_inner(), call, &self.scoring.drain, answer)?))
     }
+}
+
+/// The wording of one version.
+fn portraits(version: &Arc<Version>) -> Result<Portraits<'_>, ScoreError> {
+    let Head::Portrait(head) = &version.head else { return Err(wrong_head(version)) };
+    Ok(Portraits::new(head))
 }
 
 /// Portraits, each in the words of the one before.

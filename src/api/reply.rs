@@ -4,7 +4,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::{
     Message,
-    encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len},
+    encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len, message},
 };
 use tonic::{
     Status,
@@ -13,9 +13,11 @@ use tonic::{
 
 use super::proto::v1::{ServedBy, Timing};
 
-/// The fields of both results: the id, and the names of what was left out.
+/// The fields of both results: the id, the names of what was left out, and who answered
+/// where that is not who the reply names.
 const ID: u32 = 1;
 const DEFAULTED: u32 = 4;
+const SERVED_BY: u32 = 5;
 
 /// The field of both replies that holds the results.
 const RESULTS: u32 = 1;
@@ -28,6 +30,14 @@ const USUAL: usize = 128;
 pub struct Reply {
     results: Bytes,
     rest: Rest,
+}
+
+#[cfg(test)]
+impl Reply {
+    /// As it is on the wire.
+    pub(super) fn to_bytes(&self) -> Bytes {
+        [&self.results[..], &self.rest.encode_to_vec()].concat().into()
+    }
 }
 
 /// What follows the results.
@@ -54,8 +64,10 @@ impl Results {
         id: &str,
         outcome: &impl Message,
         defaulted: impl Iterator<Item = &'n str> + Clone,
+        served_by: Option<&ServedBy>,
     ) {
         let named = defaulted.clone().map(|name| text_len(DEFAULTED, name)).sum::<usize>();
+        let named = named + served_by.map_or(0, |by| message::encoded_len(SERVED_BY, by));
         let of_id = if id.is_empty() { 0 } else { text_len(ID, id) };
         encode_key(RESULTS, WireType::LengthDelimited, &mut self.0);
         encode_varint((of_id + outcome.encoded_len() + named) as u64, &mut self.0);
@@ -64,6 +76,7 @@ impl Results {
         }
         outcome.encode_raw(&mut self.0);
         defaulted.for_each(|name| self.text(DEFAULTED, name));
+        served_by.into_iter().for_each(|by| message::encode(SERVED_BY, by, &mut self.0));
     }
 
     /// How long they are.
@@ -113,8 +126,7 @@ mod tests {
 
     fn decoded<M: Message + Default>(results: Results) -> M {
         let reply = results.into_reply(ServedBy { version: 3, ..ServedBy::default() }, Timing::default());
-        let bytes = [&reply.results[..], &reply.rest.encode_to_vec()].concat();
-        M::decode(bytes.as_slice()).unwrap()
+        M::decode(reply.to_bytes()).unwrap()
     }
 
     fn any_result() -> impl Strategy<Value = GmvResult> {
@@ -123,8 +135,14 @@ mod tests {
         });
         let error = ".{0,300}".prop_map(|message| Outcome::Error(RowError { code: 3, message, ..RowError::default() }));
         let names = prop::collection::vec("[a-z]{0,150}", 0..4);
-        (".{0,5}", prop_oneof![forecast, error], names).prop_map(|(merchant_id, outcome, defaulted_features)| {
-            GmvResult { merchant_id, outcome: Some(outcome), defaulted_features }
+        let served_by = prop::option::of((0_u64..300, "[a-z]{0,9}"))
+            .prop_map(|by| by.map(|(version, label)| ServedBy { version, label, ..ServedBy::default() }));
+        let all = (".{0,5}", prop_oneof![forecast, error], names, served_by);
+        all.prop_map(|(merchant_id, outcome, defaulted_features, served_by)| GmvResult {
+            merchant_id,
+            outcome: Some(outcome),
+            defaulted_features,
+            served_by,
         })
     }
 
@@ -134,7 +152,8 @@ mod tests {
             let mut results = Results::with_capacity(all.len());
             for result in &all {
                 let outcome = GmvResult { outcome: result.outcome.clone(), ..GmvResult::default() };
-                results.add(&result.merchant_id, &outcome, result.defaulted_features.iter().map(String::as_str));
+                let defaulted = result.defaulted_features.iter().map(String::as_str);
+                results.add(&result.merchant_id, &outcome, defaulted, result.served_by.as_ref());
             }
             let reply: PredictGmvResponse = decoded(results);
             prop_assert_eq!(reply.results, all);
@@ -148,9 +167,13 @@ mod tests {
         let error = portrait_result::Outcome::Error(RowError { code: 9, ..RowError::default() });
         let outcome = PortraitResult { outcome: Some(error), ..PortraitResult::default() };
         let mut results = Results::with_capacity(1);
-        results.add("u", &outcome, ["tenure_days", "as_of"].into_iter());
+        let by = ServedBy { version: 2, ..ServedBy::default() };
+        results.add("u", &outcome, ["tenure_days", "as_of"].into_iter(), Some(&by));
         let reply: super::super::proto::v1::GetPortraitsResponse = decoded(results);
         let defaulted_features = vec!["tenure_days".to_owned(), "as_of".to_owned()];
-        assert_eq!(reply.results, [PortraitResult { user_id: "u".into(), defaulted_features, ..outcome }]);
+        assert_eq!(
+            reply.results,
+            [PortraitResult { user_id: "u".into(), defaulted_features, served_by: Some(by), ..outcome }]
+        );
     }
 }

@@ -6,17 +6,14 @@ use tonic::Request;
 use super::*;
 use crate::{
     api::{
-        GmvEndpoint, JsonForms,
+        GmvEndpoint,
         frames::{MerchantGmvService as _, PredictGmvRequest},
         proto::v1::{Merchant, MerchantFeatures},
     },
     cost::Cost,
     fixture,
     registry::{Arm, CANARY, Model, SHADOW, STABLE, Traffic},
-    rows::{Column, Forward, ForwardError, Values},
-    stack::{BatchRules, Limits, Runners, assemble},
-    telemetry::Metrics,
-    trial::TrialSetup,
+    rows::{Column, Forward, ForwardError, Rows, Values},
 };
 
 /// Longer than anything here takes on a busy machine.
@@ -58,28 +55,13 @@ fn moody(number: u64) -> Arc<Version> {
 
 /// Shared by the endpoints, with these versions.
 fn scoring(arms: &[(&str, &Arc<Version>, f64)]) -> Scoring {
-    let registry = Arc::new(Registry::new());
     let arm = |&(label, version, percent): &(&str, &Arc<Version>, f64)| Arm {
         label: label.into(),
         version: Arc::clone(version),
         percent,
     };
     let traffic = Traffic::new(arms.iter().map(arm).collect(), "salt").map(Arc::new);
-    registry.publish("merchant_gmv", Model { traffic, ..Model::default() });
-    let trials = Trials::start(TrialSetup {
-        registry: Arc::clone(&registry),
-        frames: Arc::new(JsonForms::new().unwrap()),
-        metrics: Metrics::none(),
-        setup: Arc::new(|| Box::new(())),
-        today: today_utc,
-        keep_recent_below: None,
-    });
-    let setup: crate::stack::ThreadSetup = Arc::new(|| Box::new(()));
-    let runners = Runners::start(NonZeroUsize::MIN, BatchRules::default(), &setup, &Metrics::none()).unwrap();
-    let many = NonZeroUsize::new(1 << 20).unwrap();
-    let limits = Limits { rows: many, bytes: many, wait: PATIENCE };
-    let stack = assemble(limits, Metrics::none(), runners);
-    Scoring { registry, stack, trials: trials.unwrap(), max_rows: many, drain: Drain::default(), today: today_utc }
+    fixture::scoring("merchant_gmv", Model { traffic, ..Model::default() }, 1 << 20)
 }
 
 /// Asks for merchants who sold for so much, by the version of this label.
