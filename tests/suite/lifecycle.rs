@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,88 +9,15 @@ use std::{
     time::Duration,
 };
 
-use souk::api::proto::v1::{
-    GetModelRequest, LoadVersionRequest, Model, ModelVersion, PredictGmvRequest, RollbackRequest, SetTrafficRequest,
-    TrafficLabel, TrafficPolicy, UnloadVersionRequest, VersionState,
-};
-use tokio::time::timeout;
-use tonic::{Code, Status};
+use souk::api::proto::v1::{LoadVersionRequest, RollbackRequest, UnloadVersionRequest, VersionState};
+use tonic::Code;
 
 use super::common::{
+    lifecycle::{GMV, answers, launch, reaches, served_by, set_traffic},
     models::Copy,
-    program::PATIENCE,
     rows::{forecasts_of, merchants},
-    server::{Launch, TestServer, empty_root},
+    server::empty_root,
 };
-
-const GMV: &str = "merchant_gmv";
-
-fn launch(root: &Path) -> Launch {
-    Launch::new().set("models.root", root.display()).set("models.poll", "100ms")
-}
-
-/// `stable=1`, `canary=2:10`: a label, a version, and a share in percent.
-pub(crate) fn labels(written: &[&str]) -> Vec<TrafficLabel> {
-    let label = |written: &&str| {
-        let (label, rest) = written.split_once('=').unwrap();
-        let (version, percent) =
-            rest.split_once(':').map_or((rest, None), |(version, percent)| (version, Some(percent)));
-        TrafficLabel {
-            label: label.into(),
-            version: version.into(),
-            percent: percent.map(|percent| percent.parse().unwrap()),
-            ..TrafficLabel::default()
-        }
-    };
-    written.iter().map(label).collect()
-}
-
-async fn set_traffic(server: &TestServer, written: &[&str]) -> Result<Model, Status> {
-    let policy = TrafficPolicy { labels: labels(written), ..TrafficPolicy::default() };
-    let request =
-        SetTrafficRequest { model: GMV.into(), policy: Some(policy), author: "a test".into(), ..Default::default() };
-    Ok(server.models().await.set_traffic(request).await?.into_inner().model.unwrap())
-}
-
-async fn model(server: &TestServer) -> Model {
-    let request = GetModelRequest { model: GMV.into() };
-    server.models().await.get_model(request).await.unwrap().into_inner().model.unwrap()
-}
-
-async fn version(server: &TestServer, number: u64) -> Option<ModelVersion> {
-    model(server).await.versions.into_iter().find(|version| version.number == number)
-}
-
-/// Waits until the version is in this state.
-async fn reaches(server: &TestServer, number: u64, state: VersionState) -> ModelVersion {
-    let reached = async {
-        loop {
-            if let Some(version) = version(server, number).await.filter(|version| version.state() == state) {
-                return version;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    match timeout(PATIENCE, reached).await {
-        Ok(version) => version,
-        Err(_) => panic!("version {number} does not reach {state:?}: {:?}", model(server).await),
-    }
-}
-
-async fn served_by(server: &TestServer, version: &str) -> Result<u64, Status> {
-    let request = PredictGmvRequest { version: version.into(), ..forecasts_of(merchants(1)) };
-    Ok(server.gmv().await.predict_gmv(request).await?.into_inner().served_by.unwrap().version)
-}
-
-/// Waits until requests without a version are answered by this one.
-async fn answers(server: &TestServer, number: u64) {
-    let reached = async {
-        while served_by(server, "").await.unwrap() != number {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(timeout(PATIENCE, reached).await.is_ok(), "{number} never answers: {:?}", model(server).await);
-}
 
 #[tokio::test]
 async fn swaps_under_load_lose_nothing() {

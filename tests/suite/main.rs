@@ -46,3 +46,7 @@ mod refusals;
 mod score;
 #[cfg(feature = "torch")]
 mod streams;
+#[cfg(feature = "torch")]
+mod traffic;
+#[cfg(feature = "torch")]
+mod trials;

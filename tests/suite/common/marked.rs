@@ -46,6 +46,13 @@ pub(crate) fn launch_with(change: impl FnOnce(&mut Value)) -> (TempDir, Launch) 
     (folder, launch)
 }
 
+/// The model as a version of this number.
+pub(crate) fn version(root: &Path, number: u64) {
+    let mut manifest = manifest();
+    manifest["version"] = number.into();
+    write(&root.join("merchant_gmv").join(number.to_string()), manifest);
+}
+
 /// A merchant in no known city.
 pub(crate) fn rated(rating: f64) -> Merchant {
     let features = MerchantFeatures { rating: Some(rating), ..MerchantFeatures::default() };

@@ -1,6 +1,8 @@
 //! Servers, models and rows for tests.
 
 #[cfg(feature = "torch")]
+pub(crate) mod lifecycle;
+#[cfg(feature = "torch")]
 pub(crate) mod marked;
 pub(crate) mod models;
 pub(crate) mod program;
