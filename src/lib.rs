@@ -12,7 +12,7 @@
 //!
 //! | room | what it is for | what it does not know |
 //! |---|---|---|
-//! | [`cli`] | `souk serve`, `check`, `score`, `schema` | how a row is scored |
+//! | [`cli`] | `souk serve`, `check`, `models`, `score`, `schema` | how a row is scored |
 //! | [`config`] | settings: defaults ← `souk.toml` ← environment | everything else |
 //! | [`server`] | puts the rooms together, listens, drains | features, tensors |
 //! | [`api`] | the wire: protobuf, codes, paths of faults | engines |
@@ -42,6 +42,12 @@
 //! fail: manifest, digests, engine, golden rows → every thread that will run it
 //! runs it in each warm-up size → one atomic store makes it live. A version that fails stays
 //! out with all its problems named.
+//!
+//! # The way of an order
+//!
+//! The admin port, which is not the data port: `souk models` or any client →
+//! [`api::AdminEndpoint`] → [`registry::Keeper`], which follows it or says what is in
+//! the way. What happens is told to all who watch.
 //!
 //! # Invariants
 //!

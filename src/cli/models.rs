@@ -40,7 +40,8 @@ Examples:
   souk models rollback merchant_gmv
   souk models watch
 
-Asks the admin port (server.admin_listen). Exit code 1 where the server refuses, with all reasons on stderr.")]
+Asks the admin port (server.admin_listen). Exit code 1 where the server refuses, with all
+reasons on stderr.")]
 pub(super) struct Models {
     #[command(subcommand)]
     ask: Ask,
@@ -58,9 +59,10 @@ enum Ask {
     #[command(after_help = "\
 Examples:
   souk models list
-  souk models list --json | jq '.models[].versions[] | select(.state == \"VERSION_STATE_REJECTED\") | .problems'
+  souk models list --json | jq -c '.models[].versions[] | [.number, .state, .problems]'
 
-SHARE is a version's share of the requests that name no version; AGE is how long it has been in memory.")]
+SHARE is a version's share of the requests that name no version; AGE is how long it has been
+in memory.")]
     List,
     /// Show one model: versions with all problems, policy, comparisons, history.
     #[command(after_help = "\
@@ -76,7 +78,7 @@ Examples:
 Examples:
   souk models load merchant_gmv 4
 
-Ends once the version can answer. Who answers doesn't change, unless stable=newest and this is the newest.")]
+Ends once the version can answer. Who answers changes only where stable=newest and this is it.")]
     Load(orders::Numbered),
     /// Take a version out of memory, or give its preparation up.
     #[command(after_help = "\
@@ -98,7 +100,7 @@ Examples:
 Examples:
   souk models watch
   souk models watch merchant_gmv --last 100
-  souk models watch --json --last 0 | jq -r 'select(.kind == \"MODEL_EVENT_KIND_TAKEN_BACK\") | .message'
+  souk models watch --json | jq -r 'select(.kind == \"MODEL_EVENT_KIND_TAKEN_BACK\").message'
 
 Ends when the server drains, with exit code 0.")]
     Watch(watch::Watch),

@@ -14,6 +14,7 @@
 
 mod common;
 
+mod admin;
 mod architecture;
 #[cfg(feature = "torch")]
 mod batching;

@@ -2,10 +2,10 @@
 //!
 //! It decides nothing: what may be done, and what it takes, is the registry's.
 
-mod author;
 mod models;
 mod moments;
 mod policy;
+mod told;
 mod watch;
 
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use self::{
-    author::author,
     models::{model, version},
     moments::change,
+    told::author,
     watch::{Wanted, Watchers},
 };
 pub(super) use watch::TooManyWatchers;
@@ -126,9 +126,10 @@ impl ModelService for AdminEndpoint {
 
     async fn set_traffic(&self, request: Request<SetTrafficRequest>) -> Result<Response<SetTrafficResponse>, Status> {
         let by = author(&request.get_ref().author, request.remote_addr());
-        let SetTrafficRequest { model, policy, expected_revision, author: _ } = request.into_inner();
+        let SetTrafficRequest { model, policy, expected_revision, reason, author: _ } = request.into_inner();
         let policy = policy::read(policy.unwrap_or_default())?;
-        let traffic = NewTraffic { model: model.clone(), policy, from: expected_revision };
+        let reason = told::reason(&reason);
+        let traffic = NewTraffic { model: model.clone(), policy, from: expected_revision, reason };
         let changed = self.outcome(self.admin.keeper.set_traffic(traffic, &by)).await?;
         Ok(Response::new(SetTrafficResponse { change: Some(change(&changed)), model: self.model(&model) }))
     }

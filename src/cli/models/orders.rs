@@ -33,15 +33,15 @@ pub(super) struct Numbered {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  souk models traffic merchant_gmv canary=4:10          version 4 answers 10 % of the merchants
-  souk models traffic merchant_gmv canary:20            more of them
+  souk models traffic merchant_gmv canary=4:10      version 4 answers 10 % of the merchants
+  souk models traffic merchant_gmv canary:20        more of them
   souk models traffic merchant_gmv stable=4 --remove canary
-  souk models traffic merchant_gmv stable=newest        new versions answer by themselves
-  souk models traffic merchant_gmv shadow=5:50          version 5 scores half of the rows for nobody
+  souk models traffic merchant_gmv stable=newest    new versions answer by themselves
+  souk models traffic merchant_gmv shadow=5:50      version 5 scores half of the rows for nobody
   souk models traffic merchant_gmv canary=4:10 --guard min-rows=500 --guard max-p99-ratio=2
 
-stable has what the other labels leave, unless its share is given. Versions that are not in memory are loaded
-first; where one stays out, nothing changes. Prints who answers from then on.")]
+stable has what the other labels leave, unless its share is given. Versions that are not in
+memory are loaded first; where one stays out, nothing changes. Prints who answers from then on.")]
 pub(super) struct Traffic {
     /// The model's name.
     model: String,
@@ -60,6 +60,9 @@ pub(super) struct Traffic {
     /// Who wants it, for the history [default: the login name].
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reason: String,
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +122,7 @@ impl Admin {
             policy: Some(policy),
             expected_revision: Some(now.revision),
             author: author(asked.by),
+            reason: asked.reason,
         };
         let order = self.client.set_traffic(request);
         let reply = waiting(format!("changing who answers for {model}"), order).await.map_err(refused)?.into_inner();

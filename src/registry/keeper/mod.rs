@@ -139,6 +139,8 @@ pub struct NewTraffic {
     pub policy: Policy,
     /// The revision that it was made from; `None` changes whatever there is.
     pub from: Option<u64>,
+    /// Why, for the history; may be empty.
+    pub reason: String,
 }
 
 impl Keeper {
