@@ -69,7 +69,8 @@ async fn who_watches_does_not_hold_the_drain() {
     let mut events = server.models().await.watch_models(WatchModelsRequest::default()).await.unwrap().into_inner();
     server.terminate();
     while events.message().await.unwrap().is_some() {}
-    assert!(server.exit(Duration::from_secs(20)).await.success(), "{}", server.log());
+    let status = server.exit(Duration::from_secs(20)).await;
+    assert!(status.success(), "{status}\n{}", server.log());
 }
 
 #[tokio::test]
