@@ -12,7 +12,7 @@
 //!
 //! | room | what it is for | what it does not know |
 //! |---|---|---|
-//! | [`cli`] | `souk serve`, `check`, `score`, `schema` | how a row is scored |
+//! | [`cli`] | `souk serve`, `check`, `models`, `score`, `schema` | how a row is scored |
 //! | [`config`] | settings: defaults ← `souk.toml` ← environment | everything else |
 //! | [`server`] | puts the rooms together, listens, drains | features, tensors |
 //! | [`api`] | the wire: protobuf, codes, paths of faults | engines |
@@ -55,6 +55,12 @@
 //! both answers go into a window of pairs, whose figures that thread works out → once a
 //! second [`trial::Guard`] looks at a canary's counts and figures and says which limit it
 //! breaks.
+//!
+//! # The way of an order
+//!
+//! The admin port, which is not the data port: `souk models` or any client →
+//! [`api::AdminEndpoint`] → [`registry::Keeper`], which follows it or says what is in
+//! the way. What happens is told to all who watch.
 //!
 //! # Invariants
 //!
