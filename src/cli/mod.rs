@@ -66,7 +66,7 @@ impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> ExitCode {
         let done = match self.command {
-            Command::Serve(serve) => serve.run(),
+            Command::Serve(serve) => leave(end(serve.run())),
             Command::Check(check) => check.run(),
             Command::Score(score) => score.run(),
             Command::Models(models) => models.run(),
@@ -74,6 +74,13 @@ impl Cli {
         };
         ExitCode::from(end(done))
     }
+}
+
+/// Ends the process as it is. Threads may be in libtorch still, which a version's
+/// preparation can't be called back from; its destructors, which an ordinary exit
+/// runs, would take from under them what they use.
+fn leave(code: u8) -> ! {
+    signal_hook::low_level::exit(code.into())
 }
 
 /// Says what there is to say at the end; the exit code.
