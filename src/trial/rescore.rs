@@ -10,7 +10,12 @@ use super::{
     isolating::{isolating, place},
     queue::{Entry, Why},
 };
-use crate::{cost::Took, model::Version, rows::Rows};
+use crate::{
+    cost::Took,
+    manifest::Tolerance,
+    model::Version,
+    rows::{Column, Rows, Values},
+};
 
 /// Something that became of scoring rows again.
 pub(super) enum Rescored<'a> {
@@ -122,14 +127,18 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
             }
             self.counted.scored += 1;
             let Some(entry) = self.entries.get(*entry) else { continue };
-            let there = place(&entry.failed, *row_there);
             // What the version that answered failed on can't be compared.
-            if there.and_then(|place| before.read(&entry.outputs, place, &mut old).ok()).is_some() {
-                self.tell_row(&old, &new);
+            let Some(there) = place(&entry.failed, *row_there) else { continue };
+            if before.read(&entry.outputs, there, &mut old).is_err() {
+                continue;
             }
+            let here = outcome.place(row).unwrap_or_default();
+            let same = agree((&entry.outputs, there), (&outcome.outputs, here), self.live.manifest.tolerance);
+            self.tell_row(&old, if same { &old } else { &new });
         }
     }
 
+    /// What the version that answered said, and what the other one would have said.
     fn tell_row(&mut self, answered: &[f64], scored: &[f64]) {
         let (live, other) = match self.why {
             Why::Shadow => (answered, scored),
@@ -148,4 +157,27 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
         };
         (self.tell)(Rescored::Pass { live_took: learned(self.live), other_took });
     }
+}
+
+/// Whether two rows of outputs differ by no more than one version may differ from
+/// itself, such as in batches of other sizes: heads would make more of such noise than
+/// it is.
+fn agree(one: (&Rows, usize), other: (&Rows, usize), tolerance: Tolerance) -> bool {
+    let ((one, here), (other, there)) = (one, other);
+    let near = |(one, other): (&f32, &f32)| {
+        let (one, other) = (f64::from(*one), f64::from(*other));
+        (one - other).abs() <= tolerance.absolute + tolerance.relative * one.abs()
+    };
+    let same = |(one, other): (&Column, &Column)| {
+        let (ours, theirs) = (here * one.width..(here + 1) * one.width, there * other.width..(there + 1) * other.width);
+        match (&one.values, &other.values) {
+            (Values::F32(one), Values::F32(other)) => match (one.get(ours), other.get(theirs)) {
+                (Some(one), Some(other)) => one.len() == other.len() && one.iter().zip(other).all(near),
+                _ => false,
+            },
+            (Values::I64(one), Values::I64(other)) => one.get(ours) == other.get(theirs),
+            _ => false,
+        }
+    };
+    one.columns().len() == other.columns().len() && one.columns().iter().zip(other.columns()).all(same)
 }

@@ -12,8 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rustix::process::setpriority_process;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::{
     Shared,
@@ -22,10 +21,10 @@ use super::{
     rescore::{Rescored, rescore},
     watch::watches,
 };
-use crate::{model::Version, telemetry::ShadowOutcome};
-
-/// The least that a thread can have.
-const LOWEST: i32 = 19;
+use crate::{
+    model::{Version, lowest_priority},
+    telemetry::ShadowOutcome,
+};
 
 /// Between rounds with work, and at most between those without: as long as a change
 /// of who is on trial may go unnoticed.
@@ -73,7 +72,7 @@ impl Shadow {
 
     /// Rounds until nobody can bring more. To be run on a thread of its own.
     pub(super) fn run(mut self) {
-        lower_priority();
+        lowest_priority();
         let mut nap = NAP.0;
         loop {
             let found = catch_unwind(AssertUnwindSafe(|| self.round(self.shared.now())));
@@ -229,29 +228,4 @@ fn groups(entries: Vec<Entry>) -> Vec<Group> {
 fn cost_ratio(live: &Version, other: &Version) -> Option<f64> {
     let (live, other) = (live.engine.cost().of(1)?, other.engine.cost().of(1)?);
     Some(other.as_secs_f64() / live.as_secs_f64())
-}
-
-fn lower_priority() {
-    // On Linux it is the calling thread's and not the process's.
-    if let Err(error) = setpriority_process(None, LOWEST) {
-        warn!(%error, "the thread that compares versions can't have the lowest priority");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rustix::process::getpriority_process;
-
-    use super::*;
-
-    #[test]
-    fn the_lowest_priority_is_this_threads_alone() {
-        let before = getpriority_process(None).unwrap();
-        let there = thread::spawn(|| {
-            lower_priority();
-            getpriority_process(None).unwrap()
-        });
-        assert_eq!(there.join().unwrap(), LOWEST);
-        assert_eq!(getpriority_process(None).unwrap(), before);
-    }
 }
