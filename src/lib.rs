@@ -16,7 +16,7 @@
 //! | [`config`] | settings: defaults ← `souk.toml` ← environment | everything else |
 //! | [`server`] | puts the rooms together, listens, drains | features, tensors |
 //! | [`api`] | the wire: protobuf, codes, paths of faults | engines |
-//! | [`registry`] | which versions there are, which one answers | protobuf |
+//! | [`registry`] | which versions there are, which one answers whom, and who said so | protobuf, engines |
 //! | [`trial`] | versions on trial, beside the one that answers | protobuf, callers |
 //! | [`model`] | a version's folder, digests, golden rows, engines | which one is live |
 //! | [`manifest`] | what a version says of itself | files, the wire |
@@ -40,11 +40,14 @@
 //!
 //! # The way of a version
 //!
-//! [`registry::scan`] finds the folders → [`model::examine`] does all that can
+//! [`registry::scan`] finds the folders, by looks and where the system tells of changes →
+//! [`registry::Keeper`], one thread that owns all that can change, compares them with what
+//! the policy and operators want → a thread of its own → [`model::examine`] does all that can
 //! fail: manifest, digests, engine, golden rows → every thread that will run it
 //! runs it in each warm-up size, one thread and one pass at a time, in moments in which
-//! nothing waits → one atomic store makes it live. A version that fails stays out with all
-//! its problems named.
+//! nothing waits → one atomic store makes it live, as the policy's labels and shares
+//! say. A version that fails stays out with all its problems named; one that is replaced
+//! stays for a way back, and is freed on the keeper's thread once its last request is done.
 //!
 //! # The way of a trial
 //!
