@@ -202,6 +202,10 @@ impl Rows {
     /// [`Ragged`] for the first column that differs; the rows are then as before.
     pub fn append(&mut self, other: &Self) -> Result<(), Ragged> {
         let total = self.len + other.len;
+        if self.columns.len() != other.columns.len() {
+            let (column, width) = (self.columns.len().min(other.columns.len()), 0);
+            return Err(Ragged { column, found: 0, rows: total, width });
+        }
         for (mine, theirs) in self.columns.iter_mut().zip(&other.columns) {
             mine.values.extend(&theirs.values);
         }
@@ -336,6 +340,7 @@ mod tests {
 
     #[test]
     fn rows_of_other_columns_are_not_appended() {
+        assert!(Rows::default().append(&rows(&[1.0])).is_err());
         let mut some = rows(&[1.0]);
         let other = Rows::new(1, vec![Column { width: 1, values: Values::I64(vec![1]) }]).unwrap();
         assert!(some.append(&other).is_err());

@@ -163,10 +163,8 @@ impl Version {
     /// Batches for warming up: `recent` rows of this version, and golden ones, repeated
     /// up to each size of the manifest that the engine's limit allows.
     pub fn warmup_rows(&self, recent: &Rows) -> Vec<Rows> {
-        let mut rows = recent.clone();
-        if rows.append(&self.golden).is_err() {
-            rows = self.golden.clone();
-        }
+        // Rows of another version have other columns.
+        let rows = Rows::joined(&[recent, &self.golden]).unwrap_or_else(|_ragged| self.golden.clone());
         let most = self.engine.max_batch_rows().get();
         let sizes = self.manifest.serving.warmup_rows.iter().copied();
         sizes.filter(|&size| size <= most).filter_map(|size| repeated(&rows, size)).collect()
