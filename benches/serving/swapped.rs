@@ -1,12 +1,12 @@
 //! What swaps of versions cost those who asked meanwhile: the answers of a load beside
 //! the moments at which versions came and went.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::load::{Measured, Percentiles, trace::Seen};
+use crate::load::{LONGEST, Measured, Percentiles, trace::Seen};
 
 /// How long after a version went live its swap is not over.
 pub(crate) const AFTER: Duration = Duration::from_secs(1);
@@ -50,6 +50,10 @@ pub(crate) struct Swapped {
     pub(crate) rate: f64,
     /// Requests that were answered otherwise, wrongly, not at all or not even sent.
     pub(crate) not_ok: f64,
+    /// Answers by code, wrong ones, and requests that were not sent: too many were open.
+    pub(crate) codes: BTreeMap<String, u64>,
+    pub(crate) wrong: u64,
+    pub(crate) skipped: u64,
     /// Answers of a version that was not live between request and answer.
     pub(crate) not_live: usize,
     /// Between swaps.
@@ -84,6 +88,9 @@ impl Swapped {
             swaps: swaps.swaps.len(),
             rate: swaps.rate,
             not_ok: load.not_ok() + load.skipped as f64,
+            codes: load.codes.clone(),
+            wrong: load.wrong,
+            skipped: load.skipped,
             not_live: seen.iter().filter(|seen| !swaps.was_live(seen)).count(),
             outside: Percentiles::of(&percentiles(&|part| part == Part::Outside)?),
             within: Percentiles::of(&percentiles(&|part| part != Part::Outside)?),
@@ -144,7 +151,7 @@ fn first<'s>(seen: &'s [Seen], swap: &Swap) -> Option<&'s Seen> {
 }
 
 fn latencies<'s>(seen: impl Iterator<Item = &'s Seen>) -> anyhow::Result<Histogram<u64>> {
-    let mut histogram = Histogram::new(3)?;
+    let mut histogram = Histogram::new_with_bounds(1, LONGEST, 3)?;
     for seen in seen {
         histogram.saturating_record(seen.done.saturating_sub(seen.intended));
     }

@@ -34,7 +34,7 @@ use self::{
     window::Window,
 };
 
-pub(crate) use record::{Measured, Percentiles};
+pub(crate) use record::{LONGEST, Measured, Percentiles};
 
 /// What to send, and how.
 #[derive(Debug, Clone, Serialize, Deserialize)]

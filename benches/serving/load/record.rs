@@ -23,7 +23,7 @@ use super::{
 const CHECKED: u64 = 16;
 
 /// Longest latency that is told apart, in nanoseconds.
-const LONGEST: u64 = 60_000_000_000;
+pub(crate) const LONGEST: u64 = 60_000_000_000;
 
 /// Counts of one load.
 pub(crate) struct Recorder {

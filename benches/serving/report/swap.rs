@@ -78,14 +78,22 @@ fn swaps(model: Model, swapped: &Swapped) -> String {
     let memory = Spread::of(swapped.memory_mib.iter().copied()).map_or_else(String::new, |memory| memory.to_string());
     format!(
         "## Swaps, {}\n\n{} swaps at {:.0} requests/s. Into memory in {} ms, live in {} ms after that (medians). \
-         Memory after swaps: {memory} MiB.\n\n{}\n",
+         Memory after swaps: {memory} MiB. Codes: {}; wrong {}, not sent {}.\n\n{}\n",
         model.name(),
         swapped.swaps,
         swapped.rate,
         ms(&swapped.load_ms),
         ms(&swapped.switch_ms),
+        codes(swapped),
+        swapped.wrong,
+        swapped.skipped,
         table.markdown()
     )
+}
+
+fn codes(swapped: &Swapped) -> String {
+    let named = swapped.codes.iter().map(|(code, count)| format!("{code} {count}"));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 fn row(part: &str, found: &Percentiles) -> Vec<String> {
