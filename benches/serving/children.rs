@@ -38,6 +38,8 @@ pub(crate) struct Contender {
     pub(crate) grpc: SocketAddr,
     /// Where Souk answers probes.
     pub(crate) http: SocketAddr,
+    /// Where Souk takes orders.
+    pub(crate) admin: SocketAddr,
     /// From its start until it was SERVING.
     pub(crate) ready_after: Duration,
 }
@@ -45,16 +47,15 @@ pub(crate) struct Contender {
 impl Contender {
     /// `souk serve` with the models below `root`.
     pub(crate) async fn souk(program: &Path, root: &Path, log: &Path) -> anyhow::Result<Self> {
-        let (grpc, http) = (free_address()?, free_address()?);
+        let (grpc, http, admin) = (free_address()?, free_address()?, free_address()?);
         let mut command = Command::new(program);
         command
             .arg("serve")
             .env("SOUK__SERVER__LISTEN", grpc.to_string())
             .env("SOUK__SERVER__HTTP_LISTEN", http.to_string())
-            // Nobody asks it anything.
-            .env("SOUK__SERVER__ADMIN_LISTEN", "127.0.0.1:0")
+            .env("SOUK__SERVER__ADMIN_LISTEN", admin.to_string())
             .env("SOUK__MODELS__ROOT", root);
-        Self::start(command, log, (grpc, http), SERVICE).await
+        Self::start(command, log, [grpc, http, admin], SERVICE).await
     }
 
     /// The echo server.
@@ -63,13 +64,13 @@ impl Contender {
         let mut command = own("echo")?;
         command.arg(grpc.to_string());
         // As a whole: it has no model to wait for.
-        Self::start(command, log, (grpc, grpc), "").await
+        Self::start(command, log, [grpc; 3], "").await
     }
 
     async fn start(
         mut command: Command,
         log: &Path,
-        (grpc, http): (SocketAddr, SocketAddr),
+        [grpc, http, admin]: [SocketAddr; 3],
         service: &str,
     ) -> anyhow::Result<Self> {
         let begun = Instant::now();
@@ -78,7 +79,7 @@ impl Contender {
         command.current_dir(log.parent().unwrap_or(log));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).kill_on_drop(true);
         let child = child.spawn().with_context(|| format!("starting {command:?}"))?;
-        let mut contender = Self { child, grpc, http, ready_after: Duration::ZERO };
+        let mut contender = Self { child, grpc, http, admin, ready_after: Duration::ZERO };
         contender.serving(service).await.with_context(|| fs::read_to_string(log).unwrap_or_default())?;
         contender.ready_after = begun.elapsed();
         Ok(contender)
@@ -117,6 +118,23 @@ pub(crate) async fn load(load: &Load) -> anyhow::Result<Measured> {
     let mut command = own("load")?;
     command.arg(serde_json::to_string(load)?);
     answer(command).await
+}
+
+/// Sends a load that is traced while something else happens, and ends with it.
+pub(crate) async fn load_beside<T>(
+    load: &Load,
+    happens: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<(Measured, T)> {
+    let mut command = own("load")?;
+    command.arg(serde_json::to_string(load)?);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+    let mut child = child.spawn()?;
+    let happened = happens.await?;
+    // Which tells it that this is enough.
+    drop(child.stdin.take());
+    let output = child.wait_with_output().await?;
+    ensure!(output.status.success(), "{command:?} ended with {}", output.status);
+    Ok((serde_json::from_slice(&output.stdout).with_context(|| format!("what {command:?} printed"))?, happened))
 }
 
 /// Measures the forward pass in a process of its own.

@@ -21,6 +21,7 @@ mod results;
 mod scenarios;
 mod settings;
 mod spread;
+mod swapped;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 

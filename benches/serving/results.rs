@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::{load::Measured, raw::Raw, settings::Model};
+use crate::{load::Measured, raw::Raw, settings::Model, swapped::Swapped};
 
 /// Everything of one run.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -25,6 +25,12 @@ pub(crate) struct Results {
     /// Rows that ran although their deadline had passed, as the server counted them
     /// over all overloads of each repetition.
     pub(crate) late_rows: Vec<f64>,
+    /// What swaps of versions cost.
+    #[serde(default)]
+    pub(crate) swapped: Vec<(Model, Swapped)>,
+    /// How a version compared with its equal, at the end of each repetition.
+    #[serde(default)]
+    pub(crate) compared: Vec<Compared>,
 }
 
 /// What was asked of a server.
@@ -54,6 +60,9 @@ pub(crate) enum Kind {
     Interactive { beside: bool },
     /// The stream.
     Bulk,
+    /// 64 callers that wait for their answers, one row a request, while another version
+    /// scores all of them too, or none does.
+    Shadow { beside: bool },
 }
 
 /// Requests a second.
@@ -100,6 +109,17 @@ pub(crate) struct Left {
     pub(crate) after_mib: f64,
     /// Rows in the queue afterwards, where the server says so.
     pub(crate) queue_rows: Option<f64>,
+}
+
+/// A version beside its equal, as the server compared them.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Compared {
+    /// Rows that were compared, of those in the server's window.
+    pub(crate) rows: u64,
+    /// Largest absolute difference.
+    pub(crate) difference: f64,
+    /// Spearman's; `None` where the server gives none.
+    pub(crate) correlation: Option<f64>,
 }
 
 impl Results {
@@ -168,6 +188,8 @@ impl Display for Kind {
             Self::Interactive { beside: false } => write!(out, "200/s alone"),
             Self::Interactive { beside: true } => write!(out, "200/s beside a stream"),
             Self::Bulk => write!(out, "the stream"),
+            Self::Shadow { beside: false } => write!(out, "C = 64, 1 row, without a shadow"),
+            Self::Shadow { beside: true } => write!(out, "C = 64, 1 row, with a shadow"),
         }
     }
 }

@@ -25,6 +25,9 @@ pub(crate) struct Settings {
     /// Length of each point of an overload.
     #[arg(long, value_name = "S", default_value_t = 30.0)]
     pub(crate) overload_seconds: f64,
+    /// How often versions are swapped.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) swaps: usize,
     /// One repetition of short points: a smoke test, not a figure to quote.
     #[arg(long)]
     pub(crate) quick: bool,
@@ -81,6 +84,10 @@ pub(crate) enum Scenario {
     Bulk,
     /// Clients that vanish in the middle of their requests.
     Leaving,
+    /// Versions that take turns while requests come by the clock.
+    Swap,
+    /// A version that scores what another one answers.
+    Shadow,
 }
 
 impl Settings {
@@ -94,9 +101,20 @@ impl Settings {
         self.only.is_empty() || self.only.contains(&scenario)
     }
 
+    /// Whether a scenario of a single version is to be measured.
+    pub(crate) fn wants_beside_echo(&self) -> bool {
+        let of_versions = |scenario: &Scenario| matches!(scenario, Scenario::Swap | Scenario::Shadow);
+        self.only.is_empty() || !self.only.iter().all(of_versions)
+    }
+
     /// How often everything is measured.
     pub(crate) fn repetitions(&self) -> usize {
         if self.quick { 1 } else { self.repeat.max(1) }
+    }
+
+    /// How often versions are swapped.
+    pub(crate) fn swaps(&self) -> usize {
+        if self.quick { self.swaps.min(6) } else { self.swaps }
     }
 
     /// Not measured, before each point.

@@ -12,6 +12,7 @@ mod pace;
 mod record;
 mod requests;
 mod stream;
+pub(crate) mod trace;
 mod window;
 
 use std::{
@@ -23,6 +24,8 @@ use std::{
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
 
 use self::{
     connection::{Call, Connections},
@@ -31,7 +34,7 @@ use self::{
     window::Window,
 };
 
-pub(crate) use record::{Measured, Percentiles};
+pub(crate) use record::{LONGEST, Measured, Percentiles};
 
 /// What to send, and how.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,8 +53,11 @@ pub(crate) struct Load {
     pub(crate) deadline: Option<Duration>,
     /// Not measured.
     pub(crate) warm_up: Duration,
-    /// Measured.
+    /// Measured; at most, where it is traced.
     pub(crate) length: Duration,
+    /// Where each answer is told of, when it came and of which version. Then all are
+    /// checked, and an open loop ends once standard input does.
+    pub(crate) trace: Option<PathBuf>,
 }
 
 /// When requests are sent.
@@ -75,6 +81,8 @@ struct Bench {
     requests: Requests,
     connections: Connections,
     window: Window,
+    /// Nobody wants more.
+    enough: CancellationToken,
     recorder: Mutex<Recorder>,
 }
 
@@ -105,8 +113,12 @@ async fn measure(load: Load) -> anyhow::Result<Measured> {
     let window = Window::after(load.warm_up, load.length);
     let recorder = Mutex::new(Recorder::new(&load)?);
     let shape = load.shape;
-    let bench = Arc::new(Bench { load, requests, connections, window, recorder });
-    let watched = tokio::spawn(window::watch(bench.window, bench.load.server));
+    let enough = CancellationToken::new();
+    if load.trace.is_some() {
+        tokio::spawn(until_told(enough.clone()));
+    }
+    let bench = Arc::new(Bench { load, requests, connections, window, enough, recorder });
+    let watched = tokio::spawn(window::watch(bench.window, bench.load.server, bench.enough.clone()));
     match shape {
         Shape::Closed { callers } => closed::send(&bench, callers).await?,
         Shape::Open { rate, in_flight } => open::send(&bench, rate, in_flight).await?,
@@ -114,5 +126,12 @@ async fn measure(load: Load) -> anyhow::Result<Measured> {
         Shape::Leaving { times } => leaving::send(&bench, times).await?,
     }
     let used = watched.await??;
+    bench.with_recorder(|recorder| recorder.write_trace(&bench.load))?;
     Ok(bench.with_recorder(|recorder| recorder.measured(&bench.load, used)))
+}
+
+/// Standard input ends when whoever started this has seen enough, or has ended.
+async fn until_told(enough: CancellationToken) {
+    let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
+    enough.cancel();
 }

@@ -12,12 +12,12 @@ use super::{Bench, pace::Pace};
 /// How long answers may be waited for after the last request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Sends `rate` requests a second until the window ends.
+/// Sends `rate` requests a second until the window ends, or somebody has enough.
 pub(crate) async fn send(bench: &Arc<Bench>, rate: f64, in_flight: usize) -> anyhow::Result<()> {
     let pace = Pace::new(rate)?;
     let mut open = JoinSet::new();
     let mut turn = 0;
-    while pace.moment(turn) < bench.window.end {
+    while pace.moment(turn) < bench.window.end && !bench.enough.is_cancelled() {
         let due = pace.due().await?;
         while turn < due && pace.moment(turn) < bench.window.end {
             while open.try_join_next().is_some() {}

@@ -14,15 +14,16 @@ use tonic::Code;
 use super::{
     Load, Shape,
     connection::{Answer, Call},
-    requests::{Encoded, PREFIX},
+    requests::PREFIX,
+    trace::Trace,
     window::{Used, Window},
 };
 
-/// Every so many OK answers one is decoded and checked.
+/// Every so many OK answers one is decoded and checked; all are where they are traced.
 const CHECKED: u64 = 16;
 
 /// Longest latency that is told apart, in nanoseconds.
-const LONGEST: u64 = 60_000_000_000;
+pub(crate) const LONGEST: u64 = 60_000_000_000;
 
 /// Counts of one load.
 pub(crate) struct Recorder {
@@ -39,6 +40,7 @@ pub(crate) struct Recorder {
     latest: Duration,
     skipped: u64,
     batch_rows: u64,
+    trace: Option<Trace>,
 }
 
 /// What a load measured.
@@ -108,6 +110,7 @@ impl Recorder {
             latest: Duration::ZERO,
             skipped: 0,
             batch_rows: 0,
+            trace: load.trace.is_some().then(Trace::new),
         })
     }
 
@@ -152,16 +155,20 @@ impl Recorder {
             self.late += 1;
             self.latest = self.latest.max(over);
         }
-        if self.ok.len() % CHECKED == 1 {
-            self.check(call.request, answer);
+        if self.trace.is_some() || self.ok.len() % CHECKED == 1 {
+            self.check(call, answer);
         }
     }
 
-    fn check(&mut self, request: &Encoded, answer: &Answer) {
+    fn check(&mut self, call: &Call<'_>, answer: &Answer) {
         self.checked += 1;
         let decoded = answer.body.get(PREFIX..).and_then(|message| PredictGmvResponse::decode(message).ok());
-        let right = decoded.as_ref().is_some_and(|message| request.is_answered_by(message));
+        let right = decoded.as_ref().is_some_and(|message| call.request.is_answered_by(message));
         self.wrong += u64::from(!right);
+        if let Some(trace) = &mut self.trace {
+            let served_by = decoded.as_ref().and_then(|message| message.served_by.as_ref());
+            trace.add(call, served_by.map_or(0, |served_by| served_by.version));
+        }
         let timing = decoded.and_then(|message| message.timing).unwrap_or_default();
         self.batch_rows += u64::from(timing.batch_rows);
     }
@@ -171,10 +178,18 @@ impl Recorder {
         self.retry_info += u64::from(answer.code == Code::ResourceExhausted && answer.retry_info().is_some());
     }
 
+    /// Keeps the trace where it is wanted.
+    pub(crate) fn write_trace(&self, load: &Load) -> anyhow::Result<()> {
+        match (&self.trace, &load.trace) {
+            (Some(trace), Some(file)) => trace.write(file),
+            _ => Ok(()),
+        }
+    }
+
     /// The sum of it.
     pub(crate) fn measured(&self, load: &Load, used: Used) -> Measured {
         Measured {
-            seconds: load.length.as_secs_f64(),
+            seconds: used.length.as_secs_f64(),
             rows: load.rows,
             ok: self.ok.len(),
             codes: self.codes.clone(),
@@ -196,7 +211,7 @@ impl Recorder {
 }
 
 impl Percentiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
         Self { count: histogram.len(), p50: at(0.5), p99: at(0.99), p999: at(0.999), most: at(1.0) }
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
 
 use crate::process::{Process, Usage};
 
@@ -26,6 +27,8 @@ pub(crate) struct Used {
     pub(crate) peak_kib: u64,
     /// Longest time between two looks: far more than [`LOOK`] where the machine stood still.
     pub(crate) longest_gap: Duration,
+    /// How long the window was, which is less where somebody had enough.
+    pub(crate) length: Duration,
 }
 
 /// How often memory is looked at.
@@ -45,12 +48,12 @@ impl Window {
 }
 
 /// Looks at the server and at this process while the window lasts.
-pub(crate) async fn watch(window: Window, server: u32) -> anyhow::Result<Used> {
+pub(crate) async fn watch(window: Window, server: u32, enough: CancellationToken) -> anyhow::Result<Used> {
     let (server, own) = (Process::of(server), Process::own());
     sleep_until(window.begin.into()).await;
     let before = (server.usage()?, own.usage()?);
     let (mut peak_kib, mut longest_gap, mut looked) = (0, Duration::ZERO, Instant::now());
-    while looked < window.end {
+    while looked < window.end && !enough.is_cancelled() {
         peak_kib = peak_kib.max(server.usage()?.resident_kib);
         sleep_until((looked + LOOK).min(window.end).into()).await;
         longest_gap = longest_gap.max(looked.elapsed());
@@ -58,5 +61,6 @@ pub(crate) async fn watch(window: Window, server: u32) -> anyhow::Result<Used> {
     }
     let after = (server.usage()?, own.usage()?);
     let busy = |before: &Usage, after: &Usage| after.busy.saturating_sub(before.busy);
-    Ok(Used { server: busy(&before.0, &after.0), load: busy(&before.1, &after.1), peak_kib, longest_gap })
+    let length = looked.min(window.end).saturating_duration_since(window.begin);
+    Ok(Used { server: busy(&before.0, &after.0), load: busy(&before.1, &after.1), peak_kib, longest_gap, length })
 }

@@ -2,7 +2,7 @@
 
 use std::thread::available_parallelism;
 
-use super::table::Table;
+use super::{swap, table::Table};
 use crate::{
     load::{Measured, Percentiles},
     raw::Raw,
@@ -30,7 +30,7 @@ pub(super) struct Line {
 }
 
 /// A figure with its bound.
-enum Bound {
+pub(super) enum Bound {
     AtLeast(f64),
     AtMost(f64),
 }
@@ -39,7 +39,8 @@ use Bound::{AtLeast, AtMost};
 /// Everything that must hold.
 pub(super) fn lines(results: &Results) -> Vec<Line> {
     let parts = [normal(results), by_the_clock(results), overload(results), edges(results), server(results)];
-    parts.into_iter().flatten().collect()
+    let parts = parts.into_iter().chain([swap::lines(results)]);
+    parts.flatten().collect()
 }
 
 /// As a table; nothing where nothing of it was measured.
@@ -53,7 +54,7 @@ pub(super) fn table(lines: &[Line]) -> String {
     if measured.is_empty() { String::new() } else { format!("## What must hold\n\n{}\n", table.markdown()) }
 }
 
-fn line(claim: impl Into<String>, found: Option<Spread>, bound: Bound) -> Line {
+pub(super) fn line(claim: impl Into<String>, found: Option<Spread>, bound: Bound) -> Line {
     let (met, wanted): (fn(f64, f64) -> bool, _) = match bound {
         AtLeast(least) => (|found, least| found >= least, least),
         AtMost(most) => (|found, most| found <= most, most),

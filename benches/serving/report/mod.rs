@@ -4,6 +4,7 @@ mod acceptance;
 mod machine;
 mod overload;
 mod plot;
+mod swap;
 mod table;
 mod throughput;
 
@@ -39,6 +40,7 @@ fn page(results: &Results, settings: &Settings, lines: &[Line]) -> String {
         acceptance::table(lines),
         throughput::tables(results),
         overload::tables(results),
+        swap::tables(results),
     ];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }

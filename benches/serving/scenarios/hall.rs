@@ -1,6 +1,9 @@
 //! Where the contenders meet: the servers of one model in one repetition.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use indicatif::ProgressBar;
 use tempfile::TempDir;
@@ -37,15 +40,16 @@ pub(super) struct Ask {
 }
 
 impl<'s> Hall<'s> {
-    /// Starts the servers.
+    /// Starts the servers, Souk with the models below `root`.
     pub(super) async fn open(
         settings: &'s Settings,
         model: Model,
+        root: &Path,
         golden: PathBuf,
         progress: ProgressBar,
     ) -> anyhow::Result<Self> {
         let logs = tempfile::tempdir()?;
-        let (program, root) = (settings.souk.canonicalize()?, settings.root(model).canonicalize()?);
+        let (program, root) = (settings.souk.canonicalize()?, root.canonicalize()?);
         let souk = Contender::souk(&program, &root, &logs.path().join("souk.log")).await?;
         let echo = Contender::echo(&logs.path().join("echo.log")).await?;
         Ok(Self { settings, model, souk, progress, echo, golden, _logs: logs })
@@ -86,11 +90,16 @@ impl<'s> Hall<'s> {
 
     /// Sends one load and keeps no record of it.
     pub(super) async fn send(&self, who: Who, ask: Ask) -> anyhow::Result<Measured> {
+        children::load(&self.load(who, ask)).await
+    }
+
+    /// One load with where it goes.
+    pub(super) fn load(&self, who: Who, ask: Ask) -> Load {
         let contender = match who {
             Who::Souk => &self.souk,
             Who::Echo => &self.echo,
         };
-        let load = Load {
+        Load {
             target: contender.grpc,
             server: contender.id(),
             golden: self.golden.clone(),
@@ -99,7 +108,7 @@ impl<'s> Hall<'s> {
             deadline: ask.deadline,
             warm_up: self.settings.warm_up(),
             length: ask.length,
-        };
-        children::load(&load).await
+            trace: None,
+        }
     }
 }

@@ -8,7 +8,11 @@ mod closed;
 mod hall;
 mod leaving;
 mod open;
+mod orders;
 pub(crate) mod overload;
+mod shadow;
+mod swap;
+mod twins;
 
 use std::{
     io::{IsTerminal as _, stderr},
@@ -19,7 +23,10 @@ use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use souk::model::VersionFolder;
 
-use self::hall::{Ask, Hall};
+use self::{
+    hall::{Ask, Hall},
+    twins::Twins,
+};
 use crate::{
     children,
     results::Results,
@@ -33,7 +40,13 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<Results> {
     for repetition in 1..=settings.repetitions() {
         for &model in &settings.models {
             progress.set_prefix(format!("{repetition}/{}", settings.repetitions()));
-            one_model(settings, model, &progress, &mut results).await.with_context(|| model.name())?;
+            if settings.wants_beside_echo() {
+                one_model(settings, model, &progress, &mut results).await.with_context(|| model.name())?;
+            }
+            // Once: they repeat what they do by themselves.
+            if repetition == 1 {
+                versions(settings, model, &progress, &mut results).await.with_context(|| model.name())?;
+            }
         }
     }
     progress.finish_and_clear();
@@ -50,7 +63,8 @@ async fn one_model(
     progress.set_message(format!("{}: the forward pass alone", model.name()));
     let length = settings.length().min(Duration::from_secs(1));
     results.raw.push((model, children::raw(&version.path, length).await?));
-    let hall = Hall::open(settings, model, version.path.join("golden.jsonl"), progress.clone()).await?;
+    let golden = version.path.join("golden.jsonl");
+    let hall = Hall::open(settings, model, settings.root(model), golden, progress.clone()).await?;
     results.starts.push((model, hall.start()?));
     if settings.wants(Scenario::Closed) {
         closed::run(&hall, results).await?;
@@ -70,6 +84,22 @@ async fn one_model(
     }
     if settings.wants(Scenario::Overload) {
         overload::run(&hall, results).await?;
+    }
+    Ok(())
+}
+
+/// What happens when there is more than one version.
+async fn versions(
+    settings: &Settings,
+    model: Model,
+    progress: &ProgressBar,
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    if settings.wants(Scenario::Swap) {
+        swap::run(&Twins::open(settings, model, progress).await?, results).await?;
+    }
+    if settings.wants(Scenario::Shadow) && model == Model::Shipped {
+        shadow::run(&Twins::open(settings, model, progress).await?, results).await?;
     }
     Ok(())
 }

@@ -17,10 +17,10 @@ const RATES: [Rate; 6] = [
 ];
 
 /// Callers of the closed loop whose rate is called the capacity.
-const CALLERS: usize = 64;
+pub(super) const CALLERS: usize = 64;
 
 /// More are not sent while so many are open: no fleet of clients waits without end.
-const IN_FLIGHT: usize = 4096;
+pub(super) const IN_FLIGHT: usize = 4096;
 
 pub(super) async fn run(hall: &Hall<'_>, results: &mut Results) -> anyhow::Result<()> {
     let capacity = capacity(hall, 1).await?;
@@ -39,7 +39,7 @@ pub(super) async fn run(hall: &Hall<'_>, results: &mut Results) -> anyhow::Resul
 }
 
 /// Requests of `rows` rows that Souk answers in a second.
-async fn capacity(hall: &Hall<'_>, rows: usize) -> anyhow::Result<f64> {
+pub(super) async fn capacity(hall: &Hall<'_>, rows: usize) -> anyhow::Result<f64> {
     let shape = Shape::Closed { callers: CALLERS };
     let ask = Ask { rows, shape, deadline: None, length: hall.settings.length() };
     Ok(hall.send(Who::Souk, ask).await?.per_second())
