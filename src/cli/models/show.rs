@@ -74,7 +74,7 @@ fn problems_of_versions(versions: &[ModelVersion]) -> Option<String> {
 fn policy(model: &Model) -> Option<String> {
     let policy = model.policy.as_ref()?;
     let salt = if policy.salt.is_empty() { &model.name } else { &policy.salt };
-    let guard = guard::words(&policy.guard.clone().unwrap_or_default());
+    let guard = guard::words(&policy.guard.unwrap_or_default());
     Some(format!("Policy, salt {:?}:\n{}\nGuard: {guard}", plain(salt), arms(&policy.labels)))
 }
 
