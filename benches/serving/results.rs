@@ -116,8 +116,10 @@ pub(crate) struct Left {
 pub(crate) struct Compared {
     /// Rows that were compared, of those in the server's window.
     pub(crate) rows: u64,
-    /// Largest absolute difference.
+    /// Largest absolute difference, in the head's unit.
     pub(crate) difference: f64,
+    /// Mean absolute difference by the mean absolute answer.
+    pub(crate) relative: f64,
     /// Spearman's; `None` where the server gives none.
     pub(crate) correlation: Option<f64>,
 }

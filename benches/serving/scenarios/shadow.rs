@@ -36,6 +36,7 @@ pub(super) async fn run(twins: &Twins<'_>, results: &mut Results) -> anyhow::Res
     let compared = orders.comparisons().await?.into_iter().map(|comparison| Compared {
         rows: comparison.rows,
         difference: comparison.max_absolute_difference,
+        relative: comparison.relative_difference,
         correlation: comparison.rank_correlation,
     });
     results.compared.extend(compared);
