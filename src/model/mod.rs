@@ -29,7 +29,7 @@ pub use examine::{Examination, examine};
 pub use file::FileFault;
 pub use folder::VersionFolder;
 pub use model_file::{ModelFile, Place};
-pub use priority::lowest_priority;
+pub use priority::{lowest_priority, only_when_idle};
 
 /// A version that proved itself and can answer.
 pub struct Version {

@@ -8,7 +8,7 @@ use super::ServerError;
 use crate::{
     api::JsonForms,
     config::Settings,
-    model::{Engines, VersionFolder, examine, lowest_priority},
+    model::{Engines, VersionFolder, examine, only_when_idle},
     registry::{Events, Keeper, Keeping, Preparation, Registry, scan},
     stack::{Runners, ThreadSetup},
     telemetry::Metrics,
@@ -35,7 +35,7 @@ pub(super) fn preparation(
         Ok(version)
     };
     let setup = move || {
-        lowest_priority();
+        only_when_idle();
         // Golden rows are scored as the runners score.
         setup()
     };

@@ -22,7 +22,7 @@ use super::{
     watch::watches,
 };
 use crate::{
-    model::{Version, lowest_priority},
+    model::{Version, only_when_idle},
     telemetry::ShadowOutcome,
 };
 
@@ -72,7 +72,7 @@ impl Shadow {
 
     /// Rounds until nobody can bring more. To be run on a thread of its own.
     pub(super) fn run(mut self) {
-        lowest_priority();
+        only_when_idle();
         let mut nap = NAP.0;
         loop {
             let found = catch_unwind(AssertUnwindSafe(|| self.round(self.shared.now())));
