@@ -8,15 +8,14 @@ use super::ServerError;
 use crate::{
     api::JsonForms,
     config::Settings,
-    model::{Engines, VersionFolder, examine, only_when_idle},
-    registry::{Events, Keeper, Keeping, Preparation, Registry, scan},
+    model::{Engines, VersionFolder, examine, lowest_priority, only_when_idle},
+    registry::{Events, Haste, Keeper, Keeping, Preparation, Registry, scan},
     stack::{Runners, ThreadSetup},
     telemetry::Metrics,
     trial::Trials,
 };
 
-/// Examines a version and warms up all threads that will run it, on threads that wait
-/// for those that serve.
+/// Examines a version and warms up all threads that will run it; who serves goes first.
 pub(super) fn preparation(
     settings: &Settings,
     engines: Arc<dyn Engines>,
@@ -34,8 +33,12 @@ pub(super) fn preparation(
         warm.map_err(|error| vec![format!("warm-up: {error}")])?;
         Ok(version)
     };
-    let setup = move || {
-        only_when_idle();
+    let setup = move |haste| {
+        match haste {
+            Haste::Great => {}
+            Haste::None => only_when_idle(),
+            Haste::Little => lowest_priority(),
+        }
         // Golden rows are scored as the runners score.
         setup()
     };

@@ -79,6 +79,8 @@ pub(super) struct Preparing {
     pub(super) attempt: u64,
     /// Since when it runs.
     pub(super) since: Option<Instant>,
+    /// Whether it was begun once more, with a share of the cores of its own.
+    pub(super) hurried: bool,
     /// Who waits for it.
     pub(super) waiters: Vec<Answer<()>>,
 }

@@ -30,7 +30,7 @@ use super::{
     policy::{Policy, history::Change},
 };
 
-pub use prepare::{Preparation, PreparationSetup, Prepare};
+pub use prepare::{Haste, Preparation, PreparationSetup, Prepare};
 
 use commands::{Command, Order};
 use work::Work;

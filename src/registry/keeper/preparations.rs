@@ -3,18 +3,22 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     OrderError,
     kept::{Preparing, Stage},
-    prepare::Prepared,
+    prepare::{Haste, Prepared},
     work::Work,
 };
 use crate::{model::Version, registry::events::EventKind};
 
 /// Preparations at a time: each needs the version's memory twice, and a core.
 const AT_ONCE: usize = 2;
+
+/// How long a preparation may run on what nobody else wants, before it is begun once
+/// more with a share of its own: on cores that are never idle it gets nowhere.
+const UNHURRIED: Duration = Duration::from_secs(10);
 
 impl Work {
     /// Starts preparations, as many as there may be.
@@ -50,10 +54,28 @@ impl Work {
         };
         preparing.attempt = attempt;
         preparing.since = Some(Instant::now());
-        let started = self.keeping.preparation.start(found.folder.clone(), attempt, self.told.clone());
+        let haste = if kept.now.is_empty() { Haste::Great } else { Haste::None };
+        let started = self.keeping.preparation.start(found.folder.clone(), attempt, haste, self.told.clone());
         self.tell(name, Some(number), EventKind::Preparing, "being prepared".into());
         if let Err(error) = started {
             self.rejected(name, number, vec![format!("the system refused a thread to prepare it: {error}")]);
+        }
+    }
+
+    /// Begins those once more that don't get on. A thread that lets all others go first
+    /// can't be told otherwise; whichever comes first counts.
+    pub(super) fn hurry(&mut self) {
+        for (name, kept) in &mut self.models {
+            for (number, stage) in &mut kept.stages {
+                let Stage::Preparing(Preparing { attempt, since: Some(since), hurried, .. }) = stage else { continue };
+                let Some(found) = kept.folders.get(number).filter(|_| !*hurried && since.elapsed() > UNHURRIED) else {
+                    continue;
+                };
+                *hurried = true;
+                let started =
+                    self.keeping.preparation.start(found.folder.clone(), *attempt, Haste::Little, self.told.clone());
+                info!(model = name, version = number, ?started, "the cores are busy: the preparation gets a share");
+            }
         }
     }
 

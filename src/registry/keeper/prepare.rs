@@ -17,8 +17,19 @@ use crate::model::{Version, VersionFolder};
 /// it. Blocking, slow, and the only thing here that can fail.
 pub type Prepare = Arc<dyn Fn(&VersionFolder) -> Result<Version, Vec<String>> + Send + Sync>;
 
+/// How much a preparation may take of the cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// As much as any thread: nobody answers for the model yet.
+    Great,
+    /// What nobody else wants: requests are answered meanwhile.
+    None,
+    /// The smallest share: what nobody else wanted was not enough.
+    Little,
+}
+
 /// Sets up a thread that prepares versions. What it returns lives as long as the thread.
-pub type PreparationSetup = Arc<dyn Fn() -> Box<dyn Any> + Send + Sync>;
+pub type PreparationSetup = Arc<dyn Fn(Haste) -> Box<dyn Any> + Send + Sync>;
 
 /// How versions are prepared.
 #[derive(Clone)]
@@ -41,10 +52,16 @@ pub(super) struct Prepared {
 
 impl Preparation {
     /// Prepares the version in `folder`; the outcome is told.
-    pub(super) fn start(&self, folder: VersionFolder, attempt: u64, told: mpsc::Sender<Command>) -> io::Result<()> {
+    pub(super) fn start(
+        &self,
+        folder: VersionFolder,
+        attempt: u64,
+        haste: Haste,
+        told: mpsc::Sender<Command>,
+    ) -> io::Result<()> {
         let preparation = self.clone();
         let run = move || {
-            let _kept = (preparation.setup)();
+            let _kept = (preparation.setup)(haste);
             let begun = Instant::now();
             let outcome = preparation.caught(&folder);
             let VersionFolder { model, version, .. } = folder;

@@ -77,7 +77,7 @@ fn open_with(root: TempDir, fates: impl IntoIterator<Item = (u64, Fate)>, prepar
         root: root.path().to_owned(),
         poll: Duration::from_millis(50),
         prepare_timeout,
-        preparation: Preparation { prepare, setup: Arc::new(|| Box::new(())) },
+        preparation: Preparation { prepare, setup: Arc::new(|_haste| Box::new(())) },
         metrics: Metrics::none(),
         registry: Arc::clone(&registry),
         events: events.clone(),

@@ -99,6 +99,7 @@ impl Work {
             if Instant::now() >= self.next_look {
                 self.look();
             }
+            self.hurry();
             self.give_up_late();
             self.free_retired();
             self.announce_start();
