@@ -202,6 +202,10 @@ impl Rows {
     /// [`Ragged`] for the first column that differs; the rows are then as before.
     pub fn append(&mut self, other: &Self) -> Result<(), Ragged> {
         let total = self.len + other.len;
+        // No rows are of any columns.
+        if other.is_empty() {
+            return Ok(());
+        }
         if self.columns.len() != other.columns.len() {
             let (column, width) = (self.columns.len().min(other.columns.len()), 0);
             return Err(Ragged { column, found: 0, rows: total, width });
@@ -341,6 +345,7 @@ mod tests {
     #[test]
     fn rows_of_other_columns_are_not_appended() {
         assert!(Rows::default().append(&rows(&[1.0])).is_err());
+        assert!(rows(&[1.0]).append(&Rows::default()).is_ok());
         let mut some = rows(&[1.0]);
         let other = Rows::new(1, vec![Column { width: 1, values: Values::I64(vec![1]) }]).unwrap();
         assert!(some.append(&other).is_err());
