@@ -3,7 +3,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::rows::{Forward, Rows};
+use crate::{
+    cost::Took,
+    rows::{Forward, Rows},
+};
+
+/// Passes of each of two models that are timed.
+const TIMED: usize = 4;
 
 /// What became of some rows.
 #[derive(Debug, Default)]
@@ -51,6 +57,21 @@ fn joined(mut first: Outcome, middle: usize, second: Outcome, all: usize) -> Out
     }
     first.failed.extend(second.failed.into_iter().map(|row| middle + row));
     first
+}
+
+/// What a pass of the rows takes two models on this thread, in turns: of each the
+/// quickest of several, since the first ones pay for what they find cold. `None` where
+/// one fails.
+pub(super) fn timed(models: [&dyn Forward; 2], rows: [&Rows; 2]) -> Option<[Took; 2]> {
+    let [one, other] = models;
+    let round = || {
+        let (first, took) = Took::by(|| pass(one, rows[0]));
+        let (second, other_took) = Took::by(|| pass(other, rows[1]));
+        first.and(second).map(|_| [took, other_took])
+    };
+    let rounds: Vec<[Took; 2]> = (0..TIMED).map(|_| round()).collect::<Option<_>>()?;
+    let quickest = |which: fn(&[Took; 2]) -> Took| rounds.iter().map(which).min_by_key(|took| took.running);
+    Some([quickest(|[one, _]| *one)?, quickest(|[_, other]| *other)?])
 }
 
 fn pass(model: &dyn Forward, rows: &Rows) -> Option<Rows> {

@@ -1,13 +1,11 @@
 //! Rows scored again by another version, and both answers side by side.
 
-use std::time::Duration;
-
 use jiff::civil::Date;
 
 use super::{
     RowFrames,
     answers::Answers,
-    isolating::{isolating, place},
+    isolating::{isolating, place, timed},
     queue::{Entry, Why},
 };
 use crate::{
@@ -17,12 +15,16 @@ use crate::{
     rows::{Column, Rows, Values},
 };
 
+/// Most rows in a pass that is timed: about what waits together on a server that has
+/// something to do.
+const TIMED_ROWS: usize = 16;
+
 /// Something that became of scoring rows again.
 pub(super) enum Rescored<'a> {
     /// Both answered a row.
     Row { live: &'a [f64], other: &'a [f64] },
-    /// What some rows took in a pass of each version, where that is known.
-    Pass { live_took: Option<Duration>, other_took: Option<Duration> },
+    /// What the same rows took in a pass of each version.
+    Pass { live: Took, other: Took },
 }
 
 /// Rows by what became of them.
@@ -72,6 +74,7 @@ pub(super) fn rescore(
         }
     }
     rescoring.score(&batch);
+    rescoring.time(frames);
     rescoring.counted
 }
 
@@ -113,10 +116,7 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
         if batch.rows.is_empty() {
             return;
         }
-        let (outcome, took) = Took::by(|| isolating(self.scorer().engine.as_ref(), &batch.rows));
-        if outcome.failed.is_empty() {
-            self.tell_pass(batch.rows.len(), took);
-        }
+        let outcome = isolating(self.scorer().engine.as_ref(), &batch.rows);
         let (mut before, mut after) = (Answers::of(self.answered()), Answers::of(self.scorer()));
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for (row, (entry, row_there)) in batch.origins.iter().enumerate() {
@@ -147,15 +147,28 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
         (self.tell)(Rescored::Row { live, other });
     }
 
-    /// Of the shadow version what this pass took, in time that the thread ran; of
-    /// versions that answer what their own passes are known to take.
-    fn tell_pass(&mut self, rows: usize, took: Took) {
-        let learned = |version: &Version| version.engine.cost().of(rows);
-        let other_took = match self.why {
-            Why::Shadow => Some(took.running),
-            Why::Canary => learned(self.other),
-        };
-        (self.tell)(Rescored::Pass { live_took: learned(self.live), other_took });
+    /// Times some rows in a pass of each version, side by side on this thread. What each
+    /// learned of its own passes can't be compared: a canary runs in smaller batches and
+    /// elsewhere.
+    fn time(&mut self, frames: &dyn RowFrames) {
+        let (live, other) = (self.live, self.other);
+        let mut both = [live.encoder.empty_rows(TIMED_ROWS), other.encoder.empty_rows(TIMED_ROWS)];
+        let all = self.entries.iter().flat_map(|entry| entry.frames.iter().map(|frame| (frame, entry.today)));
+        for (frame, today) in all.take(TIMED_ROWS) {
+            let [ours, theirs] = &mut both;
+            let before = ours.len();
+            // As many rows of each.
+            if frames.encode(frame, today, live, ours) && !frames.encode(frame, today, other, theirs) {
+                ours.truncate(before);
+            }
+        }
+        let [ours, theirs] = &both;
+        if ours.is_empty() {
+            return;
+        }
+        if let Some([live, other]) = timed([live.engine.as_ref(), other.engine.as_ref()], [ours, theirs]) {
+            (self.tell)(Rescored::Pass { live, other });
+        }
     }
 }
 

@@ -139,9 +139,7 @@ impl Shadow {
         }
         let counted = rescore(live, other, entries, self.shared.frames.as_ref(), |rescored| match rescored {
             Rescored::Row { live, other } => comparison.add(at, live, other),
-            Rescored::Pass { live_took, other_took } => {
-                comparison.passed(live_took, other_took, cost_ratio(live, other));
-            }
+            Rescored::Pass { live, other } => comparison.passed(live, other),
         });
         let scorer = match why {
             Why::Canary => live,
@@ -222,10 +220,4 @@ fn groups(entries: Vec<Entry>) -> Vec<Group> {
         }
     }
     groups
-}
-
-/// What a pass of one row costs, the other's by the live one's.
-fn cost_ratio(live: &Version, other: &Version) -> Option<f64> {
-    let (live, other) = (live.engine.cost().of(1)?, other.engine.cost().of(1)?);
-    Some(other.as_secs_f64() / live.as_secs_f64())
 }

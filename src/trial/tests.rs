@@ -9,7 +9,7 @@ use crate::{
         JsonForms,
         proto::v1::{Merchant, MerchantFeatures, User, UserFeatures},
     },
-    cost::{Cost, Took},
+    cost::Cost,
     error::ScoreError,
     features::Encoder,
     fixture,
@@ -87,15 +87,6 @@ fn gmv(number: u64, engine: Scaled) -> Version {
 /// A version that answers `factor` times what another one does.
 pub(in crate::trial) fn scaled(number: u64, factor: f32) -> Version {
     gmv(number, Scaled::new(factor, &[3]))
-}
-
-/// A version whose passes are known to take this much.
-pub(in crate::trial) fn costing(number: u64, micros_a_row: u32) -> Version {
-    let engine = Scaled::new(1.0, &[3]);
-    for rows in [1, 64, 1, 64] {
-        engine.cost.learn(rows as usize, Took::undisturbed(Duration::from_micros(u64::from(micros_a_row * rows))));
-    }
-    gmv(number, engine)
 }
 
 pub(in crate::trial) fn portrait(number: u64, factor: f32) -> Version {

@@ -87,7 +87,7 @@ pub struct GuardLimits {
     pub max_non_finite_rate: f64,
     /// Largest p99 of its requests, from admission to outputs, by that of `stable`.
     pub max_p99_ratio: f64,
-    /// Largest cost of one row in a pass, by that of `stable`.
+    /// Largest cost of a pass, by that of the same rows by `stable`, side by side.
     pub max_cost_ratio: f64,
     /// Largest mean difference to what `stable` answers for the same rows, by the
     /// mean of that. Absent: it may answer what it likes.

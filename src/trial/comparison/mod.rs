@@ -13,7 +13,7 @@ use std::{
 
 use self::figures::Pairs;
 use super::answers::Common;
-use crate::model::Version;
+use crate::{cost::Took, model::Version};
 
 pub use figures::Figures;
 
@@ -31,9 +31,6 @@ const MOST_AGE: Duration = Duration::from_secs(600);
 /// How much of its weight a pass keeps with every later one, as in
 /// [`crate::cost::Cost`].
 const MEMORY: f64 = 0.99;
-
-/// The first passes on a thread pay for what they find cold.
-const COLD_PASSES: usize = 3;
 
 /// Two versions of a model, by number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,10 +63,9 @@ struct Window {
 /// What the passes of both cost.
 #[derive(Debug, Clone, Copy, Default)]
 struct Speed {
-    passes: usize,
-    live_seconds: f64,
-    other_seconds: f64,
-    cost_ratio: Option<f64>,
+    /// Seconds of each, live first: as they passed, and as the thread ran.
+    wall: [f64; 2],
+    running: [f64; 2],
 }
 
 /// How two versions differ in one head.
@@ -87,9 +83,9 @@ pub struct Compared {
     pub window_rows: usize,
     /// When the oldest row in the window was answered.
     pub since: SystemTime,
-    /// Mean time of one row in a pass, the other's by the live one's.
+    /// Time that a pass of the same rows takes, the other's by the live one's.
     pub latency_ratio: Option<f64>,
-    /// Cost of a pass of one row, the other's by the live one's.
+    /// The same in time that the thread runs.
     pub cost_ratio: Option<f64>,
 }
 
@@ -116,15 +112,15 @@ impl Comparison {
         self.window.other.extend(other);
     }
 
-    /// Takes in what the passes of some rows took of each version's.
-    pub(super) fn passed(&mut self, live: Option<Duration>, other: Option<Duration>, cost_ratio: Option<f64>) {
-        self.speed.cost_ratio = cost_ratio;
-        self.speed.passes += 1;
-        if let (Some(live), Some(other), true) = (live, other, self.speed.passes > COLD_PASSES) {
-            let keep = |sum: &mut f64, new: Duration| *sum = *sum * MEMORY + new.as_secs_f64();
-            keep(&mut self.speed.live_seconds, live);
-            keep(&mut self.speed.other_seconds, other);
-        }
+    /// Takes in what the same rows took in a pass of each version.
+    pub(super) fn passed(&mut self, live: Took, other: Took) {
+        let keep = |sums: &mut [f64; 2], new: [Duration; 2]| {
+            for (sum, new) in sums.iter_mut().zip(new) {
+                *sum = *sum * MEMORY + new.as_secs_f64();
+            }
+        };
+        keep(&mut self.speed.wall, [live.wall, other.wall]);
+        keep(&mut self.speed.running, [live.running, other.running]);
     }
 
     /// When the last row was taken in.
@@ -151,8 +147,8 @@ impl Comparison {
                 figures: self.window.pairs(columns, self.common.width()).figures()?,
                 window_rows: self.most_rows(),
                 since,
-                latency_ratio: ratio(self.speed.other_seconds, self.speed.live_seconds),
-                cost_ratio: self.speed.cost_ratio,
+                latency_ratio: ratio(self.speed.wall),
+                cost_ratio: ratio(self.speed.running),
             })
         });
         heads.collect()
@@ -188,7 +184,7 @@ impl Window {
     }
 }
 
-fn ratio(other: f64, live: f64) -> Option<f64> {
+fn ratio([live, other]: [f64; 2]) -> Option<f64> {
     (other > 0.0 && live > 0.0).then(|| other / live)
 }
 
@@ -259,11 +255,11 @@ mod tests {
     fn ratios_are_of_the_last_passes() {
         let mut comparison = gmv();
         comparison.add(SECOND, &[1.0], &[1.0]);
-        comparison.passed(None, Some(SECOND), None);
         assert_eq!((compared(&comparison)[0].latency_ratio, compared(&comparison)[0].cost_ratio), (None, None));
-        (0..1000).for_each(|_| comparison.passed(Some(SECOND), Some(SECOND * 2), Some(3.0)));
+        let (live, other) = (Took::undisturbed(SECOND), Took { wall: SECOND * 2, running: SECOND * 3 });
+        (0..1000).for_each(|_| comparison.passed(live, other));
         let found = &compared(&comparison)[0];
         assert!((found.latency_ratio.unwrap() - 2.0).abs() < 1e-9);
-        assert_eq!(found.cost_ratio, Some(3.0));
+        assert!((found.cost_ratio.unwrap() - 3.0).abs() < 1e-9);
     }
 }

@@ -110,7 +110,7 @@ fn expensive(limits: &GuardLimits, found: &Evidence) -> Option<String> {
     let ratio = found.cost_ratio.filter(|ratio| *ratio > limits.max_cost_ratio)?;
     let rows = found.canary.rows;
     Some(format!(
-        "a row in a pass costs {ratio:.1} × that of stable, at most {} × is allowed: {rows} rows",
+        "a pass costs {ratio:.1} × that of the same rows by stable, at most {} × is allowed: {rows} rows",
         limits.max_cost_ratio
     ))
 }
@@ -200,7 +200,7 @@ mod tests {
         };
         assert_eq!(
             judged(Some(5.04), None).unwrap(),
-            "a row in a pass costs 5.0 × that of stable, at most 3 × is allowed: 600 rows, in 30s"
+            "a pass costs 5.0 × that of the same rows by stable, at most 3 × is allowed: 600 rows, in 30s"
         );
         assert_eq!(
             judged(Some(2.9), divergence(0.25, 300)).unwrap(),

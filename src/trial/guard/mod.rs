@@ -17,11 +17,6 @@ pub use decision::{Divergence, Evidence, broken};
 /// figures are what may say something else.
 const LEAST_BETWEEN: Duration = Duration::from_millis(500);
 
-/// The sizes at which passes are compared, in rows. What a pass costs is a line
-/// through the sizes that there were, which says little far from them: a canary that
-/// is expensive is so at both ends.
-const SIZES: [usize; 2] = [1, 64];
-
 /// Watches over canaries. Somebody has it look once a second.
 pub struct Guard {
     trials: Trials,
@@ -91,11 +86,12 @@ impl Guard {
     /// `None` where nothing was counted of both versions yet.
     fn evidence(&self, [stable, canary]: [&Arc<Version>; 2], limits: &GuardLimits, at: Duration) -> Option<Evidence> {
         let seen = |version| self.trials.seen_at(version, at, limits.window);
+        let compared = self.trials.comparisons(&stable.manifest.model);
         Some(Evidence {
             canary: seen(canary)?,
             stable: seen(stable)?,
-            cost_ratio: cost_ratio(stable, canary),
-            divergence: divergence(&self.trials.comparisons(&stable.manifest.model), stable, canary),
+            cost_ratio: cost_ratio(&compared, stable, canary),
+            divergence: divergence(&compared, stable, canary),
         })
     }
 }
@@ -119,13 +115,11 @@ fn canary(model: &Model) -> Option<(&Arc<Version>, &Arc<Version>)> {
     (!Arc::ptr_eq(stable, canary)).then_some((stable, canary))
 }
 
-/// What a row in a pass costs, the canary's by the stable one's, where it is least.
-fn cost_ratio(stable: &Version, canary: &Version) -> Option<f64> {
-    let ratio = |rows| {
-        let (ours, theirs) = (canary.engine.cost().of(rows)?, stable.engine.cost().of(rows)?);
-        Some(ours.as_secs_f64() / theirs.as_secs_f64())
-    };
-    SIZES.into_iter().filter_map(ratio).min_by(f64::total_cmp)
+/// What a pass of the same rows costs, the canary's by the stable one's, as far as both
+/// were timed side by side.
+fn cost_ratio(compared: &[Compared], stable: &Version, canary: &Version) -> Option<f64> {
+    let numbers = (stable.manifest.version, canary.manifest.version);
+    compared.iter().find(|head| (head.live, head.other) == numbers)?.cost_ratio
 }
 
 /// The head that differs most. An embedding is left out: each training finds another
