@@ -273,7 +273,9 @@ fn why_none(model: Option<&Model>) -> String {
         Some(model) if model.starting => "its versions are being prepared".into(),
         Some(model) => match model.rejected().next() {
             Some((newest, _)) => format!("version {newest} was rejected, see the server's log"),
-            None if !model.problems.is_empty() => "its folder can't be read as a whole, see the server's log".into(),
+            None if !model.problems.is_empty() => {
+                "there are problems with its folder or policy, see the server's log".into()
+            }
             None => "it has no version".into(),
         },
     }
@@ -347,6 +349,6 @@ mod tests {
         let rejected = Model { versions: [(3, Standing::Rejected(vec!["x".into()]))].into(), ..Model::default() };
         assert_eq!(reason(Some(rejected)), "version 3 was rejected, see the server's log");
         let problems = Model { problems: vec!["x".into()], ..Model::default() };
-        assert_eq!(reason(Some(problems)), "its folder can't be read as a whole, see the server's log");
+        assert_eq!(reason(Some(problems)), "there are problems with its folder or policy, see the server's log");
     }
 }

@@ -22,9 +22,15 @@ use super::{
     watch::watches,
 };
 use crate::{
+    cost::Took,
     model::{Version, only_when_idle},
     telemetry::ShadowOutcome,
 };
+
+/// How long the thread rests for what it ran: on a server that is nearly as busy as it
+/// can be, all that is left of a core is little to this thread and much to the others'
+/// caches.
+const REST: u32 = 4;
 
 /// Between rounds with work, and at most between those without: as long as a change
 /// of who is on trial may go unnoticed.
@@ -75,7 +81,7 @@ impl Shadow {
         only_when_idle();
         let mut nap = NAP.0;
         loop {
-            let found = catch_unwind(AssertUnwindSafe(|| self.round(self.shared.now())));
+            let (found, took) = Took::by(|| catch_unwind(AssertUnwindSafe(|| self.round(self.shared.now()))));
             nap = match found {
                 Ok(Found::Work) => NAP.0,
                 Ok(Found::Nothing) => (nap * 2).min(NAP.1),
@@ -85,7 +91,7 @@ impl Shadow {
                     NAP.1
                 }
             };
-            thread::sleep(nap);
+            thread::sleep(nap.max(took.running * REST));
         }
     }
 

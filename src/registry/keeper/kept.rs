@@ -182,9 +182,21 @@ impl Kept {
             traffic: Traffic::new(self.now.iter().filter_map(arm).collect(), salt).map(Arc::new),
             policy: self.policy.clone(),
             revision: self.revision,
-            problems: self.folder_problems.iter().chain(&self.refused).cloned().collect(),
+            problems: self.folder_problems.iter().chain(&self.refused).cloned().chain(self.missing()).collect(),
             starting: !self.started,
         }
+    }
+
+    /// What the policy names that can't answer.
+    fn missing(&self) -> impl Iterator<Item = String> {
+        self.policy.labels.iter().filter_map(|(label, labelled)| {
+            let Target::Number(number) = labelled.version else { return None };
+            match self.stages.get(&number) {
+                Some(Stage::Preparing(_) | Stage::Resident(_)) => None,
+                Some(Stage::Rejected { .. }) => Some(format!("{label} is version {number}, which was rejected")),
+                None => Some(format!("{label} is version {number}, which is not there")),
+            }
+        })
     }
 
     /// A version is in memory.

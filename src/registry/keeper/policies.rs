@@ -37,7 +37,9 @@ impl Work {
         for problem in &problems {
             error!(model = name, problem, "the policy can't be followed; the last one of its history is");
         }
-        self.models.insert(name.to_owned(), Kept { policy, refused: problems, ..Kept::default() });
+        // Numbers go on where they were, whatever is decided before the start is over.
+        let revision = self.history.of(name).last().map_or(0, |last| last.revision);
+        self.models.insert(name.to_owned(), Kept { policy, refused: problems, revision, ..Kept::default() });
     }
 
     /// Follows what was changed in the file.

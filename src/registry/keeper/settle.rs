@@ -195,7 +195,6 @@ impl Work {
         }
         kept.recorded = true;
         let last = self.history.of(name).last();
-        kept.revision = last.map_or(0, |last| last.revision);
         let is_last = last.is_some_and(|last| last.policy == kept.policy && last.versions == kept.now);
         if let Some(before) = last.and_then(|last| self.history.revision(name, last.before?)).filter(|_| is_last) {
             kept.before = before.versions.clone();

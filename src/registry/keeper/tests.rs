@@ -411,3 +411,17 @@ async fn a_policy_that_can_not_be_written_is_not_followed() {
     assert!(matches!(refused, Err(OrderError::Unwritable { .. })), "{refused:?}");
     house.until_stable(2).await;
 }
+
+#[tokio::test]
+async fn a_policy_that_names_what_is_not_there_any_more_says_so_after_a_restart() {
+    let house = open(root(&[1, 2]), []);
+    house.until_stable(2).await;
+    let change = house.set(&[ONE, (CANARY, Target::Number(2), Some(10.0))]).await.unwrap();
+    fs::remove_dir_all(house.root.path().join(MODEL).join("2")).unwrap();
+    let house = house.reopened();
+    let model = house.until_stable(1).await;
+    assert_eq!(model.problems, ["canary is version 2, which is not there"]);
+    // Its share is the stable version's, and the next change has a number of its own.
+    assert_eq!(model.traffic.as_ref().unwrap().arms().len(), 1);
+    assert!(house.set(&[ONE]).await.unwrap().revision > change.revision);
+}
