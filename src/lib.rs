@@ -54,7 +54,7 @@
 //! Once a reply is made, what it was made of goes to [`trial`]: a canary's rows, failures
 //! and latency are counted beside those of the stable version → rows of the share of
 //! `shadow`, and a few of the canary's, are put into a bounded queue or dropped → one
-//! thread of the lowest priority encodes them for the other version and scores them →
+//! thread, which runs while its core is idle, encodes them for the other version and scores them →
 //! both answers go into a window of pairs, whose figures that thread works out → once a
 //! second [`trial::Guard`] looks at a canary's counts and figures and says which limit it
 //! breaks.

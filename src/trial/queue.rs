@@ -8,7 +8,6 @@ use std::sync::{
 };
 
 use bytes::{Bytes, BytesMut};
-use jiff::civil::Date;
 
 use crate::{model::Version, rows::Rows};
 
@@ -30,8 +29,6 @@ pub(super) struct Entry {
     pub(super) outputs: Rows,
     /// Those that failed, ascending.
     pub(super) failed: Vec<usize>,
-    /// The date of rows that name none.
-    pub(super) today: Date,
     /// Given back once the rows were compared.
     pub(super) _place: Place,
 }

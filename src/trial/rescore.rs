@@ -19,6 +19,19 @@ use crate::{
 /// something to do.
 const TIMED_ROWS: usize = 16;
 
+/// How rows are read.
+pub(super) struct Reading<'a> {
+    pub(super) frames: &'a dyn RowFrames,
+    /// The date of rows that name none.
+    pub(super) today: Date,
+}
+
+impl Reading<'_> {
+    fn encode(&self, frame: &[u8], version: &Version, into: &mut Rows) -> bool {
+        self.frames.encode(frame, self.today, version, into)
+    }
+}
+
 /// Something that became of scoring rows again.
 pub(super) enum Rescored<'a> {
     /// Both answered a row.
@@ -58,7 +71,7 @@ pub(super) fn rescore(
     live: &Version,
     other: &Version,
     entries: &[Entry],
-    frames: &dyn RowFrames,
+    reading: &Reading<'_>,
     tell: impl FnMut(Rescored<'_>),
 ) -> Counted {
     let Some(why) = entries.first().map(|entry| entry.why) else { return Counted::default() };
@@ -66,7 +79,7 @@ pub(super) fn rescore(
     let mut batch = rescoring.empty();
     for (number, entry) in entries.iter().enumerate() {
         for (row, frame) in entry.frames.iter().enumerate() {
-            rescoring.encode(frames, frame, entry.today, (number, row), &mut batch);
+            rescoring.encode(reading, frame, (number, row), &mut batch);
             if batch.rows.len() == rescoring.most_rows() {
                 let full = std::mem::replace(&mut batch, rescoring.empty());
                 rescoring.score(&full);
@@ -74,7 +87,7 @@ pub(super) fn rescore(
         }
     }
     rescoring.score(&batch);
-    rescoring.time(frames);
+    rescoring.time(reading);
     rescoring.counted
 }
 
@@ -103,8 +116,8 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
         Batch { rows: self.scorer().encoder.empty_rows(self.most_rows()), origins: Vec::new() }
     }
 
-    fn encode(&mut self, frames: &dyn RowFrames, frame: &[u8], today: Date, origin: (usize, usize), into: &mut Batch) {
-        if frames.encode(frame, today, self.scorer(), &mut into.rows) {
+    fn encode(&mut self, reading: &Reading<'_>, frame: &[u8], origin: (usize, usize), into: &mut Batch) {
+        if reading.encode(frame, self.scorer(), &mut into.rows) {
             into.origins.push(origin);
         } else {
             self.counted.failed += 1;
@@ -150,15 +163,14 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
     /// Times some rows in a pass of each version, side by side on this thread. What each
     /// learned of its own passes can't be compared: a canary runs in smaller batches and
     /// elsewhere.
-    fn time(&mut self, frames: &dyn RowFrames) {
+    fn time(&mut self, reading: &Reading<'_>) {
         let (live, other) = (self.live, self.other);
         let mut both = [live.encoder.empty_rows(TIMED_ROWS), other.encoder.empty_rows(TIMED_ROWS)];
-        let all = self.entries.iter().flat_map(|entry| entry.frames.iter().map(|frame| (frame, entry.today)));
-        for (frame, today) in all.take(TIMED_ROWS) {
+        for frame in self.entries.iter().flat_map(|entry| &entry.frames).take(TIMED_ROWS) {
             let [ours, theirs] = &mut both;
             let before = ours.len();
             // As many rows of each.
-            if frames.encode(frame, today, live, ours) && !frames.encode(frame, today, other, theirs) {
+            if reading.encode(frame, live, ours) && !reading.encode(frame, other, theirs) {
                 ours.truncate(before);
             }
         }

@@ -14,7 +14,7 @@ use super::{
     queue::{Entry, Why},
     watch::Watch,
 };
-use crate::{model::Version, rows::Rows, telemetry::ShadowOutcome};
+use crate::{model::Version, rows::Rows};
 
 /// What a version made of rows, once their reply is made.
 pub struct Scored {
@@ -65,11 +65,8 @@ impl Trials {
         let wanted = scored.frames.len();
         if let Some(shadow) = watch.shadow(version) {
             let put = self.put(version, shadow, Why::Shadow, scored);
-            if put < wanted
-                && let Some(shadow) = shadow.upgrade()
-            {
-                let (model, number) = (&shadow.manifest.model, shadow.manifest.version);
-                self.0.shared.metrics.shadow(model, number, ShadowOutcome::Dropped, wanted - put);
+            if put < wanted {
+                watch.drop_rows(wanted - put);
             }
             return;
         }
@@ -92,7 +89,6 @@ impl Trials {
             frames,
             outputs,
             failed,
-            today: (self.0.shared.today)(),
             _place: place_there,
         });
         rows

@@ -18,7 +18,7 @@ use super::{
     Shared,
     comparison::{Compared, Comparison, Pair},
     queue::{Entry, Why},
-    rescore::{Rescored, rescore},
+    rescore::{Reading, Rescored, rescore},
     watch::watches,
 };
 use crate::{
@@ -27,10 +27,10 @@ use crate::{
     telemetry::ShadowOutcome,
 };
 
-/// How long the thread rests for what it ran: on a server that is nearly as busy as it
-/// can be, all that is left of a core is little to this thread and much to the others'
-/// caches.
-const REST: u32 = 4;
+/// How many times as long as it ran the thread rests: a twentieth of a core scores some
+/// ten thousand rows a second, and more would cost a busy server's requests the copies
+/// of their rows, and its caches.
+const REST: u32 = 19;
 
 /// Between rounds with work, and at most between those without: as long as a change
 /// of who is on trial may go unnoticed.
@@ -97,6 +97,7 @@ impl Shadow {
 
     /// One round at `at`.
     pub(super) fn round(&mut self, at: Duration) -> Found {
+        self.count_dropped();
         self.follow();
         let (entries, found) = self.waiting();
         groups(entries).iter().for_each(|group| self.compare(group, at));
@@ -106,6 +107,16 @@ impl Shadow {
             self.shared.store_recent();
         }
         found
+    }
+
+    /// Counted here and not by requests, which would spend more on counting what is
+    /// dropped than on dropping it.
+    fn count_dropped(&self) {
+        for (model, watch) in self.shared.watches.load().iter() {
+            if let Some((version, rows)) = watch.take_dropped() {
+                self.shared.metrics.shadow(model, version, ShadowOutcome::Dropped, rows);
+            }
+        }
     }
 
     /// Sees who is on trial.
@@ -143,7 +154,9 @@ impl Shadow {
         if !comparison.is_of(live, other) {
             *comparison = Comparison::new(live, other);
         }
-        let counted = rescore(live, other, entries, self.shared.frames.as_ref(), |rescored| match rescored {
+        // A request of before midnight may be of the day before; nobody is told of it.
+        let reading = Reading { frames: self.shared.frames.as_ref(), today: (self.shared.today)() };
+        let counted = rescore(live, other, entries, &reading, |rescored| match rescored {
             Rescored::Row { live, other } => comparison.add(at, live, other),
             Rescored::Pass { live, other } => comparison.passed(live, other),
         });

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -30,6 +30,10 @@ pub(super) struct Watch {
     pub(super) canary: Option<Watched>,
     /// The version, and the share of the stable one's requests in percent.
     shadow: Option<(Weak<Version>, f64)>,
+    /// The shadow version's number.
+    shadow_number: u64,
+    /// Rows that it was to score and for which there was no room.
+    dropped: AtomicUsize,
     /// Counts the requests, for the share.
     requests: AtomicU64,
     /// The second of the last compared rows of the canary, and how many there were.
@@ -75,6 +79,8 @@ impl Watch {
             stable: watched(stable),
             canary: canary.map(watched),
             shadow: shadow.map(|arm| (Arc::downgrade(&arm.version), arm.percent)),
+            shadow_number: shadow.map_or(0, |arm| arm.version.manifest.version),
+            dropped: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             compared: AtomicU64::new(0),
         })
@@ -98,6 +104,18 @@ impl Watch {
     /// What is counted of this version, if anything is.
     pub(super) fn health(&self, version: &Arc<Version>) -> Option<&Health> {
         self.watched().find(|watched| watched.is(version))?.health.as_deref()
+    }
+
+    /// There was no room for so many rows of the shadow version.
+    pub(super) fn drop_rows(&self, rows: usize) {
+        self.dropped.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// The shadow version's number, and its rows for which there was no room since this
+    /// was asked last.
+    pub(super) fn take_dropped(&self) -> Option<(u64, usize)> {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        (dropped > 0).then_some((self.shadow_number, dropped))
     }
 
     /// The shadow version, where it is its turn to score the rows of a request that
