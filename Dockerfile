@@ -25,7 +25,8 @@ COPY --from=build /opt/libtorch/licenses /opt/libtorch/licenses
 COPY --from=build /build/target/release/souk /usr/local/bin/souk
 COPY LICENSE /usr/share/doc/souk/LICENSE
 WORKDIR /srv/souk
-COPY models models
+# Its owner is who serves: a change of who answers is kept beside the models.
+COPY --chown=souk models models
 USER souk
 # From outside the container: requests, and the readiness that probes ask for.
 ENV SOUK__SERVER__LISTEN=0.0.0.0:50051 SOUK__SERVER__HTTP_LISTEN=0.0.0.0:9464

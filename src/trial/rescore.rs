@@ -146,9 +146,16 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
                 continue;
             }
             let here = outcome.place(row).unwrap_or_default();
-            let same = agree((&entry.outputs, there), (&outcome.outputs, here), self.live.manifest.tolerance);
+            let same = self.read_alike()
+                && agree((&entry.outputs, there), (&outcome.outputs, here), self.live.manifest.tolerance);
             self.tell_row(&old, if same { &old } else { &new });
         }
+    }
+
+    /// Whether the same outputs are the same answer of both.
+    fn read_alike(&self) -> bool {
+        let (live, other) = (&self.live.manifest, &self.other.manifest);
+        live.head == other.head && live.outputs == other.outputs
     }
 
     /// What the version that answered said, and what the other one would have said.
@@ -166,7 +173,8 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
     fn time(&mut self, reading: &Reading<'_>) {
         let (live, other) = (self.live, self.other);
         let mut both = [live.encoder.empty_rows(TIMED_ROWS), other.encoder.empty_rows(TIMED_ROWS)];
-        for frame in self.entries.iter().flat_map(|entry| &entry.frames).take(TIMED_ROWS) {
+        let most = live.engine.max_batch_rows().min(other.engine.max_batch_rows()).get().min(TIMED_ROWS);
+        for frame in self.entries.iter().flat_map(|entry| &entry.frames).take(most) {
             let [ours, theirs] = &mut both;
             let before = ours.len();
             // As many rows of each.

@@ -68,7 +68,7 @@ pub(super) enum Stage {
     /// Stays out, as long as its folder looks like this.
     Rejected {
         problems: Vec<String>,
-        print: Option<Fingerprint>,
+        print: Fingerprint,
     },
 }
 
@@ -79,6 +79,8 @@ pub(super) struct Preparing {
     pub(super) attempt: u64,
     /// Since when it runs.
     pub(super) since: Option<Instant>,
+    /// How the folder looked when it began.
+    pub(super) print: Fingerprint,
     /// Whether it was begun once more, with a share of the cores of its own.
     pub(super) hurried: bool,
     /// Who waits for it.
@@ -98,7 +100,8 @@ impl Kept {
     pub(super) fn to_prepare(&self) -> Vec<u64> {
         let wished = self.wish.iter().flat_map(|wish| wish.policy.numbers());
         let named = self.policy.numbers().chain(wished).chain(self.newest().0);
-        let wanted: BTreeSet<u64> = named.chain(self.loaded.iter().copied()).collect();
+        let way_back = self.before.values().copied().filter(|number| !self.unloaded.contains_key(number));
+        let wanted: BTreeSet<u64> = named.chain(self.loaded.iter().copied()).chain(way_back).collect();
         wanted
             .into_iter()
             .filter(|number| !self.stages.contains_key(number) && self.folders.contains_key(number))

@@ -104,6 +104,8 @@ impl Work {
     }
 
     fn roll_back(&mut self, name: &str, by: String, answer: Answer<Change>) {
+        // What was edited by hand a moment ago is part of the history.
+        self.look();
         if let Err(unknown) = self.known(name) {
             return drop(answer.send(Err(unknown)));
         }
@@ -118,6 +120,7 @@ impl Work {
     }
 
     fn take_back(&mut self, name: &str, number: u64, reason: String) {
+        self.look();
         let Ok(kept) = self.known(name) else { return };
         if kept.now.get(CANARY) != Some(&number) {
             return;
@@ -135,8 +138,8 @@ impl Work {
         }
         let Some(kept) = self.models.get_mut(name) else { return };
         kept.overtaken("a later change");
-        // Whoever names a version has it examined again.
-        for number in wish.policy.numbers() {
+        // Whoever names a version has it examined again; the guard only takes names away.
+        for number in wish.policy.numbers().filter(|_| !matches!(wish.source, Source::Guard)) {
             if matches!(kept.stages.get(&number), Some(Stage::Rejected { .. })) {
                 kept.stages.remove(&number);
             }

@@ -37,6 +37,10 @@ impl Work {
         for problem in &problems {
             error!(model = name, problem, "the policy can't be followed; the last one of its history is");
         }
+        if !problems.is_empty() {
+            // Who writes the file next writes what is followed.
+            self.policies.insert(name.to_owned(), policy.clone());
+        }
         // Numbers go on where they were, whatever is decided before the start is over.
         let revision = self.history.of(name).last().map_or(0, |last| last.revision);
         self.models.insert(name.to_owned(), Kept { policy, refused: problems, revision, ..Kept::default() });
@@ -52,7 +56,9 @@ impl Work {
         let read = file::parse(self.seen.as_deref().unwrap_or(NOTHING));
         for name in self.models.keys().cloned().collect::<Vec<_>>() {
             let problems = problems_of(&read, &name);
-            if problems.is_empty() {
+            if problems.is_empty() && self.policies.get(&name) == read.policies.get(&name) {
+                self.accept_file(&name);
+            } else if problems.is_empty() {
                 self.follow_file(&name, &read.policies);
             } else {
                 self.refuse_file(&name, problems);
@@ -61,7 +67,19 @@ impl Work {
         for name in read.policies.keys().filter(|name| !self.models.contains_key(*name)) {
             warn!(model = name, "policy.json names a model that is not there");
         }
+        // Of models that are not there: what the file says, as far as it can be read.
+        let (known, is_read) = (&self.models, !read.problems.contains_key(&None));
+        self.policies.retain(|name, _| known.contains_key(name) || !is_read);
         self.policies.extend(read.policies);
+    }
+
+    /// The model's part is as it was: what waits to be followed still does.
+    fn accept_file(&mut self, name: &str) {
+        let Some(kept) = self.models.get_mut(name) else { return };
+        if !kept.refused.is_empty() {
+            kept.refused.clear();
+            self.publish(name);
+        }
     }
 
     fn follow_file(&mut self, name: &str, policies: &Policies) {

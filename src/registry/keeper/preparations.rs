@@ -47,14 +47,18 @@ impl Work {
         self.attempts += 1;
         let attempt = self.attempts;
         let Some(kept) = self.models.get_mut(name) else { return };
-        let (Some(found), Some(Stage::Preparing(preparing))) =
-            (kept.folders.get(&number), kept.stages.get_mut(&number))
-        else {
+        // One that was rejected just now may have had this one begun.
+        let Some(Stage::Preparing(preparing @ Preparing { since: None, .. })) = kept.stages.get_mut(&number) else {
+            return;
+        };
+        let Some(found) = kept.folders.get(&number) else {
             return self.rejected(name, number, vec!["the version's folder is gone".into()]);
         };
+        let haste = if kept.now.is_empty() { Haste::Great } else { Haste::None };
         preparing.attempt = attempt;
         preparing.since = Some(Instant::now());
-        let haste = if kept.now.is_empty() { Haste::Great } else { Haste::None };
+        preparing.print = found.print.clone();
+        preparing.hurried = haste == Haste::Great;
         let started = self.keeping.preparation.start(found.folder.clone(), attempt, haste, self.told.clone());
         self.tell(name, Some(number), EventKind::Preparing, "being prepared".into());
         if let Err(error) = started {
@@ -113,13 +117,20 @@ impl Work {
     /// A version stays out, for these reasons.
     pub(super) fn rejected(&mut self, name: &str, number: u64, problems: Vec<String>) {
         let Some(kept) = self.models.get_mut(name) else { return };
-        let waiters = match kept.stages.remove(&number) {
-            Some(Stage::Preparing(preparing)) => preparing.waiters,
-            Some(Stage::Resident(_) | Stage::Rejected { .. }) | None => Vec::new(),
+        let Preparing { waiters, print, .. } = match kept.stages.remove(&number) {
+            Some(Stage::Preparing(preparing)) => preparing,
+            Some(Stage::Resident(_) | Stage::Rejected { .. }) | None => Preparing::default(),
         };
-        // As it was found, not as it is now: what changed meanwhile is looked at again.
-        let print = kept.folders.get(&number).map(|found| found.print.clone());
-        kept.stages.insert(number, Stage::Rejected { problems: problems.clone(), print });
+        match kept.folders.get(&number) {
+            // It was changed meanwhile: what was wrong may be right now.
+            Some(found) if found.print != print => {
+                kept.stages.insert(number, Stage::Preparing(Preparing { waiters, ..Preparing::default() }));
+                return self.settle(name);
+            }
+            Some(_) => drop(kept.stages.insert(number, Stage::Rejected { problems: problems.clone(), print })),
+            // What is gone leaves nothing behind.
+            None => {}
+        }
         kept.loaded.remove(&number);
         for problem in &problems {
             warn!(model = name, version = number, problem, "version rejected");

@@ -37,6 +37,10 @@ impl Work {
     fn settle_wish(&mut self, name: &str) {
         let Some(kept) = self.models.get_mut(name) else { return };
         let Some(wish) = kept.wish.take() else { return };
+        if matches!(wish.source, Source::Guard) {
+            // It wants one version less, and nobody else.
+            return self.follow(name, wish);
+        }
         match fate(name, kept, &wish) {
             Fate::Waits => kept.wish = Some(wish),
             Fate::Refused(refusal) => self.refuse(name, wish, refusal),
@@ -66,7 +70,9 @@ impl Work {
         kept.refused.clear();
         // Whoever names a version wants it, also where it was unloaded before.
         let numbers: Vec<u64> = kept.policy.numbers().collect();
-        numbers.iter().for_each(|number| drop(kept.unloaded.remove(number)));
+        for waiter in numbers.iter().filter_map(|number| kept.unloaded.remove(number)).flatten() {
+            let _ = waiter.send(Err(OrderError::Cancelled { by: "a change of who answers".into() }));
+        }
         let change = self.assign(name, Some(Made { by, reason, way_back }));
         if let (Source::Order(answer), Some(change)) = (source, change) {
             self.publish(name);
@@ -198,6 +204,7 @@ impl Work {
         let is_last = last.is_some_and(|last| last.policy == kept.policy && last.versions == kept.now);
         if let Some(before) = last.and_then(|last| self.history.revision(name, last.before?)).filter(|_| is_last) {
             kept.before = before.versions.clone();
+            self.queue_preparations(name);
         }
         if !is_last {
             self.record(name, Made::by_itself("the server started"), true);

@@ -425,3 +425,45 @@ async fn a_policy_that_names_what_is_not_there_any_more_says_so_after_a_restart(
     assert_eq!(model.traffic.as_ref().unwrap().arms().len(), 1);
     assert!(house.set(&[ONE]).await.unwrap().revision > change.revision);
 }
+
+#[tokio::test]
+async fn a_version_whose_folder_went_away_while_it_was_prepared_is_examined_when_it_comes_back() {
+    let (go, waits) = mpsc::channel();
+    let house = open(root(&[1, 2]), []);
+    house.until_stable(2).await;
+    house.fate(3, Fate::Waits(waits));
+    add(house.root.path(), 3);
+    house.until(|model| matches!(model.versions.get(&3), Some(Standing::Preparing))).await;
+    let (folder, aside) = (house.root.path().join(MODEL).join("3"), house.root.path().join(".aside"));
+    fs::rename(&folder, &aside).unwrap();
+    // The preparation panics, as if its files had gone.
+    house.fate(3, Fate::Panics);
+    drop(go);
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    fs::rename(&aside, &folder).unwrap();
+    house.until_stable(3).await;
+}
+
+#[tokio::test]
+async fn a_canary_is_taken_back_whatever_else_the_policy_names() {
+    let house = open(root(&[1, 2, 3]), []);
+    house.until_stable(3).await;
+    let shadow = ("shadow", Target::Number(3), None);
+    house.set(&[ONE, (CANARY, Target::Number(2), Some(10.0)), shadow]).await.unwrap();
+    fs::remove_dir_all(house.root.path().join(MODEL).join("3")).unwrap();
+    let house = house.reopened();
+    house.until(|model| model.traffic.as_ref().is_some_and(|traffic| traffic.arms().len() == 2)).await;
+    house.keeper.take_back(MODEL, 2, "it raises".into());
+    let model = house.until(|model| !model.policy.labels.contains_key(CANARY)).await;
+    assert_eq!(model.traffic.as_ref().unwrap().arms().len(), 1);
+}
+
+#[tokio::test]
+async fn a_roll_back_is_prepared_for_after_a_restart() {
+    let house = open(root(&[1, 2, 3]), []);
+    house.until_stable(3).await;
+    house.set(&[ONE]).await.unwrap();
+    house.set(&[TWO]).await.unwrap();
+    let house = house.reopened();
+    house.until(|model| resident(model) == [1, 2]).await;
+}

@@ -32,6 +32,9 @@ use crate::{
 /// copied one after the other.
 const QUIET: Duration = Duration::from_millis(150);
 
+/// How often it is looked at preparations that take too long, however long `poll` is.
+const AT_LEAST: Duration = Duration::from_secs(1);
+
 /// How often it is looked whether a retired version's last request is done.
 const RETIRING: Duration = Duration::from_millis(20);
 
@@ -130,7 +133,7 @@ impl Work {
 
     fn pause(&self) -> Duration {
         let until_look = self.next_look.saturating_duration_since(Instant::now());
-        if self.retired.is_empty() { until_look } else { until_look.min(RETIRING) }
+        until_look.min(if self.retired.is_empty() { AT_LEAST } else { RETIRING })
     }
 
     /// Looks at the disk.
@@ -191,14 +194,19 @@ impl Work {
                 .iter()
                 .for_each(|problem| warn!(model = name, problem, "the model's folder was not read as a whole"));
         }
+        let is_unreadable = found.is_empty() && !problems.is_empty();
+        kept.folder_problems = problems;
+        if is_unreadable {
+            // What was there a moment ago is not gone because it can't be seen now.
+            return Some(name);
+        }
         // What was rejected is looked at again once it was changed, and forgotten once it is gone.
         kept.stages.retain(|number, stage| match stage {
-            Stage::Rejected { print: Some(print), .. } => found.get(number).is_some_and(|found| found.print == *print),
-            Stage::Rejected { print: None, .. } | Stage::Preparing(_) | Stage::Resident(_) => true,
+            Stage::Rejected { print, .. } => found.get(number).is_some_and(|found| found.print == *print),
+            Stage::Preparing(_) | Stage::Resident(_) => true,
         });
         kept.unloaded.retain(|number, answers| found.contains_key(number) || !answers.is_empty());
         kept.folders = found;
-        kept.folder_problems = problems;
         Some(name)
     }
 

@@ -96,8 +96,9 @@ impl History {
     /// [`io::Error`] where it will not be known after a restart.
     pub(in crate::registry) fn append(&mut self, change: Change) -> io::Result<()> {
         self.note(change)?;
-        let lines = std::mem::take(&mut self.unwritten);
-        self.write(&lines)
+        self.write(&self.unwritten)?;
+        self.unwritten.clear();
+        Ok(())
     }
 
     /// Appends a change that is written with the next one that is appended.

@@ -14,7 +14,10 @@ mod queue;
 mod run;
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -64,14 +67,14 @@ struct Shared {
     /// Answers of the runners, on their way to a task that gives them out: waking
     /// one task of another thread is a system call, waking its neighbours is none.
     answers: mpsc::UnboundedSender<Vec<Answer>>,
+    /// Requests that ever came.
+    arrived: AtomicU64,
     metrics: Metrics,
 }
 
 struct State {
     queue: Queue,
     errands: Errands,
-    /// Requests that ever came.
-    arrived: u64,
     /// Runners that wait for work.
     asleep: usize,
     /// Those of them that were told of some and are about to wake.
@@ -108,9 +111,10 @@ impl Batches {
         metrics: Metrics,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, errands) = (Queue::new(rules.linger), Errands::new(runners));
-        let state = State { queue, errands, arrived: 0, asleep: 0, told: 0, closed: false };
+        let state = State { queue, errands, asleep: 0, told: 0, closed: false };
         let (answers, mut answered) = mpsc::unbounded_channel::<Vec<Answer>>();
-        let shared = Shared { state: Mutex::new(state), work: Condvar::new(), rules, answers, metrics };
+        let (work, arrived) = (Condvar::new(), AtomicU64::new(0));
+        let shared = Shared { state: Mutex::new(state), work, rules, answers, arrived, metrics };
         let giving_out = async move {
             while let Some(answers) = answered.recv().await {
                 answers.into_iter().for_each(Answer::give);
@@ -145,7 +149,8 @@ impl Batches {
 
     /// How many requests ever came.
     pub(super) fn arrived(&self) -> u64 {
-        self.lock().arrived
+        // No lock: who asks may have to wait for a core while others wait for the lock.
+        self.shared.arrived.load(Ordering::Relaxed)
     }
 
     fn push(
@@ -159,7 +164,7 @@ impl Batches {
         if state.closed {
             return Err(ScoreError::Draining);
         }
-        state.arrived += 1;
+        self.shared.arrived.fetch_add(1, Ordering::Relaxed);
         let places: Vec<Place> = parts.into_iter().map(|part| state.queue.push(part)).collect();
         let lead = self.lead_or_tell(&mut state, &places, model.as_ref());
         drop(state);
