@@ -131,7 +131,7 @@ impl Caller {
     /// One row, as a connection asks for it.
     async fn ask(&mut self) -> Result<Scored, ScoreError> {
         self.ask_for(Box::pin(async {
-            let column = Column { width: 1, values: Values::F32(vec![1.0]) };
+            let column = Column::new(1, Values::F32(vec![1.0]));
             Rows::new(1, vec![column])
                 .map_err(|ragged| ScoreError::BadField { field: "rows".into(), description: ragged.to_string() })
         }))

@@ -11,7 +11,7 @@ use souk::{
     api::JsonForms,
     model::{
         Version, VersionFolder, examine,
-        torch::{TorchScriptEngines, thread_setup},
+        torch::{TorchEngines, thread_setup},
     },
     rows::Rows,
 };
@@ -28,7 +28,7 @@ const ROWS: [usize; 4] = [1, 8, 64, 256];
 fn newest(model: &str) -> anyhow::Result<Version> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(model);
     let folder = VersionFolder::of_model(&folder)?.into_iter().next().context("no version")?;
-    let engines = TorchScriptEngines { max_rows: NonZeroUsize::MIN.saturating_add(255) };
+    let engines = TorchEngines { max_rows: NonZeroUsize::MIN.saturating_add(255) };
     let examination = examine(&folder, &JsonForms::new()?, &engines, Duration::MAX);
     examination.version.with_context(|| format!("{model}: {:?}", examination.problems))
 }

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context as _;
 use souk::{
     api::JsonForms,
-    model::{VersionFolder, examine, torch::TorchScriptEngines},
+    model::{VersionFolder, examine, torch::TorchEngines},
 };
 
 // The server's own.
@@ -35,7 +35,7 @@ fn status(field: &str) -> anyhow::Result<u64> {
     Ok(line.split_whitespace().nth(1).context("no value")?.parse::<u64>()? >> 10)
 }
 
-fn cycle(folder: &VersionFolder, engines: &TorchScriptEngines, rows: &JsonForms) -> anyhow::Result<String> {
+fn cycle(folder: &VersionFolder, engines: &TorchEngines, rows: &JsonForms) -> anyhow::Result<String> {
     let begun = Instant::now();
     let examination = examine(folder, rows, engines, Duration::MAX);
     let version = examination.version.with_context(|| format!("{:?}", examination.problems))?;
@@ -55,7 +55,7 @@ fn main() -> anyhow::Result<()> {
     let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).map(PathBuf::from);
     let shipped = || Path::new(env!("CARGO_MANIFEST_DIR")).join("models/merchant_gmv/1");
     let folder = VersionFolder::at(&folder.unwrap_or_else(shipped)).context("no version's folder")?;
-    let engines = TorchScriptEngines { max_rows: NonZeroUsize::MIN.saturating_add(255) };
+    let engines = TorchEngines { max_rows: NonZeroUsize::MIN.saturating_add(255) };
     let rows = JsonForms::new()?;
     println!("resident memory in MiB, {} before", status("VmRSS")?);
     for number in 1..=CYCLES {

@@ -44,7 +44,7 @@ impl Forward for Counting {
     fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {
         let rows = Rows::joined(parts)?;
         let values = (0..rows.len()).flat_map(|row| [0.0, row as f32, 1.0]).collect();
-        let column = Column { width: 3, values: Values::F32(values) };
+        let column = Column::new(3, Values::F32(values));
         Rows::new(rows.len(), vec![column]).map_err(|ragged| ForwardError::Raised(ragged.to_string()))
     }
 }

@@ -13,7 +13,10 @@ use anyhow::{Context as _, anyhow, ensure};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use souk::manifest::{Dtype, InputSpec, Manifest};
+use souk::{
+    manifest::{InputSpec, Manifest},
+    rows::Dtype,
+};
 use tch::{CModule, Tensor};
 
 /// Sizes of batches that are tried.
@@ -82,6 +85,7 @@ impl Model {
         let flat = match spec.dtype {
             Dtype::Float32 => Tensor::f_from_slice(&repeated.map(|value| value as f32).collect::<Vec<_>>())?,
             Dtype::Int64 => Tensor::f_from_slice(&repeated.map(|value| value as i64).collect::<Vec<_>>())?,
+            other => anyhow::bail!("input {} is of {other}", spec.name),
         };
         Ok(flat.f_reshape([i64::try_from(rows)?, i64::try_from(width)?])?)
     }

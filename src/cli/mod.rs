@@ -142,7 +142,7 @@ fn schema() -> Result<(), Failure> {
 /// The engines of this program.
 fn engines(max_rows: std::num::NonZeroUsize) -> std::sync::Arc<dyn crate::model::Engines> {
     #[cfg(feature = "torch")]
-    return std::sync::Arc::new(crate::model::torch::TorchScriptEngines { max_rows });
+    return std::sync::Arc::new(crate::model::torch::TorchEngines { max_rows });
     #[cfg(not(feature = "torch"))]
     {
         let _ = max_rows;

@@ -15,7 +15,8 @@ use super::row::{Field, Row, Value};
 use super::scratch::{Found, Scratch};
 use super::series;
 use crate::error::shown;
-use crate::manifest::{Dtype, Kind, Manifest};
+use crate::manifest::{Kind, Manifest, Task};
+use crate::rows::Dtype;
 use crate::rows::{Column, Rows};
 
 /// Encodes the rows of one version.
@@ -56,7 +57,8 @@ impl Encoder {
                 Err(why) => problems.push(format!("feature `{}` {why}", feature.name)),
             }
         }
-        for input in &manifest.inputs {
+        // Inputs that requests send as they are have no features.
+        for input in manifest.inputs.iter().filter(|_| manifest.task != Task::Tensors) {
             match PlannedInput::new(input, manifest) {
                 Ok(planned) => inputs.push(planned),
                 Err(why) => problems.extend(why),
@@ -73,19 +75,16 @@ impl Encoder {
     /// No rows, in columns that fit the manifest's inputs, with room for `capacity`.
     pub fn empty_rows(&self, capacity: usize) -> Rows {
         let column = |input: &PlannedInput| match input.dtype {
-            Dtype::Float32 => Column::f32(input.width(), capacity),
             Dtype::Int64 => Column::i64(input.width(), capacity),
+            // Features fill no others.
+            _ => Column::f32(input.width(), capacity),
         };
         Rows::empty(self.inputs.iter().map(column).collect())
     }
 
     /// Bytes that one encoded row takes.
     pub fn row_bytes(&self) -> usize {
-        let bytes = |input: &PlannedInput| match input.dtype {
-            Dtype::Float32 => input.width() * size_of::<f32>(),
-            Dtype::Int64 => input.width() * size_of::<i64>(),
-        };
-        self.inputs.iter().map(bytes).sum()
+        self.inputs.iter().map(|input| input.width() * input.dtype.size()).sum()
     }
 
     /// Appends one row to `into`, which [`Encoder::empty_rows`] made.

@@ -9,7 +9,8 @@ use super::names::Names;
 use super::number::{Limits, NumberIds, Scale};
 use super::row::{Field, FieldKind, Value};
 use super::slot::{Rule, Slot};
-use crate::manifest::{DefaultValue, Dtype, Encoding, Feature, InputSpec, Kind, LONGEST_LIST, Manifest};
+use crate::manifest::{DefaultValue, Encoding, Feature, InputSpec, Kind, LONGEST_LIST, Manifest};
+use crate::rows::Dtype;
 
 /// A feature, and where its values come from.
 #[derive(Debug, Clone)]
@@ -163,6 +164,7 @@ fn slot(index: usize, feature: &Feature, dtype: Dtype) -> Result<Slot, String> {
     let rule = match dtype {
         Dtype::Float32 => dense_rule(feature),
         Dtype::Int64 => id_rule(feature),
+        _ => None,
     };
     let rule = rule.ok_or_else(|| format!("of kind {} can't become {dtype} values", feature.kind.as_str()))?;
     let list = if feature.kind.is_list() { feature.max_len } else { None };

@@ -75,6 +75,7 @@ impl Slot {
             (None, Values::I64(into)) => self.write_id(value, as_of, into),
             (Some(max_len), Values::F32(into)) => self.write_floats(value, max_len, as_of, into),
             (Some(max_len), Values::I64(into)) => self.write_ids(value, max_len, as_of, into),
+            (_, Values::Raw { .. }) => {}
         }
     }
 

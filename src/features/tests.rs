@@ -57,6 +57,7 @@ fn columns(rows: &Rows) -> Vec<Values> {
 fn assert_encoded(case: &str, found: &Column, wanted: &Json) {
     match &found.values {
         Values::I64(found) => assert_eq!(json!(found), *wanted, "{case}"),
+        Values::Raw { .. } => panic!("{case}: features are typed"),
         Values::F32(found) => {
             let wanted: Vec<f32> = serde_json::from_value(wanted.clone()).unwrap();
             assert_eq!(found.len(), wanted.len(), "{case}");

@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn outputs(rows: usize, values: &[f32]) -> Rows {
-        let column = Column { width: values.len() / rows, values: Values::F32(values.to_vec()) };
+        let column = Column::new(values.len() / rows, Values::F32(values.to_vec()));
         Rows::new(rows, vec![column]).unwrap()
     }
 

@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn outputs(columns: &[&[f32]]) -> Rows {
-        let column = |values: &&[f32]| Column { width: values.len(), values: Values::F32(values.to_vec()) };
+        let column = |values: &&[f32]| Column::new(values.len(), Values::F32(values.to_vec()));
         Rows::new(1, columns.iter().map(column).collect()).unwrap()
     }
 

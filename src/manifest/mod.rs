@@ -28,7 +28,7 @@ pub(crate) use feature::LONGEST_LIST;
 pub use feature::{Calendar, DefaultValue, Encoding, Feature, Kind, Transform};
 pub use head::{Calibration, GroupSpec, HeadSpec};
 pub use parse::{ManifestError, json_schema};
-pub use tensor::{Dtype, InputSpec, OutputSpec};
+pub use tensor::{Arguments, Dim, InputSpec, OutputSpec};
 pub(crate) use validate::{NEEDED_FILES, is_plain_name};
 
 /// The only `format_version` that this program reads.
@@ -58,12 +58,17 @@ pub struct Manifest {
     pub files: BTreeMap<String, String>,
     /// What runs the model.
     pub engine: Engine,
-    /// The features that the model reads, each listed once.
+    /// The features that the model reads, each listed once. None for the task `tensors`.
+    #[serde(default)]
     pub features: Vec<Feature>,
     /// The model's arguments, in the order of `forward`. The first dimension,
     /// rows, is not part of a shape.
     pub inputs: Vec<InputSpec>,
-    /// What `forward` returns: a tensor, or a tuple of tensors in this order.
+    /// How the model takes them.
+    #[serde(default)]
+    pub arguments: Arguments,
+    /// What `forward` returns: a tensor, a tuple or list of tensors in this order, or a
+    /// dictionary with these names.
     pub outputs: Vec<OutputSpec>,
     /// How the outputs become an answer.
     pub head: HeadSpec,
@@ -114,7 +119,8 @@ pub struct Tolerance {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Serving {
-    /// Most rows in one forward pass, 1 to 65536.
+    /// Most rows in one forward pass, 1 to 65536. 0 for the task `tensors`: the model's
+    /// tensors have no dimension of rows, and each request has a pass of its own.
     pub max_batch_rows: usize,
     /// Sizes of the batches that are run before the version goes live, each 1
     /// to `max_batch_rows`.

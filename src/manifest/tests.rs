@@ -56,7 +56,7 @@ fn every_fault_of_the_shape_is_named_at_once() {
     manifest["features"][2]["rnage"] = json!([0, 1]);
     manifest["features"][2]["range"] = json!([0]);
     manifest["features"][5]["calendar"]["dates_in_horizon"]["days"] = json!(3);
-    manifest["inputs"][1]["dtype"] = json!("float16");
+    manifest["inputs"][1]["dtype"] = json!("float8");
     manifest["head"]["quantile"] = json!([0.5]);
     let manifest = without(manifest, "/serving/max_batch_rows");
     assert_eq!(
@@ -68,11 +68,12 @@ fn every_fault_of_the_shape_is_named_at_once() {
             "features[2].rnage: unknown key, wanted one of name, kind, required, default, range, transform, \
              encoding, max_len, calendar",
             "features[5].calendar.dates_in_horizon.days: unknown key, wanted one of dates, horizon_days",
-            "inputs[1].dtype: found \"float16\", wanted \"float32\" or \"int64\"",
+            "inputs[1].dtype: found \"float8\", wanted \"bool\" or \"uint8\" or \"int8\" or \"int16\" or \"int32\" or \
+             \"int64\" or \"float16\" or \"bfloat16\" or \"float32\" or \"float64\"",
             "head.quantile: unknown key, wanted one of kind, output, currency, horizon_days, quantiles",
             "serving.max_batch_rows: missing",
             "colour: unknown key, wanted one of format_version, model, version, task, description, torch_version, \
-             created_at, files, engine, features, inputs, outputs, head, tolerance, serving",
+             created_at, files, engine, features, inputs, arguments, outputs, head, tolerance, serving",
         ]
     );
 }
@@ -239,7 +240,7 @@ fn faults_between_inputs_and_features_are_named() {
             fixture::gmv,
             &[
                 ("/inputs/0/shape", json!([5])),
-                ("/inputs/0/shape", json!([u64::MAX, 2])),
+                ("/inputs/0/shape", json!([i64::MAX, 2])),
                 ("/inputs/0/features/0", json!("country")),
                 ("/inputs/0/features/0", json!("area")),
                 ("/inputs/0/features/3", json!("holidays")),
@@ -252,8 +253,8 @@ fn faults_between_inputs_and_features_are_named() {
             ]
         ),
         r#"inputs[0].shape: found [5], wanted 4 values by its features
-inputs[0].shape: found [18446744073709551615, 2], wanted a product of 1 to 1048576
-inputs[0].shape: found [18446744073709551615, 2], wanted 4 values by its features
+inputs[0].shape: found [9223372036854775807, 2], wanted a product of 1 to 1048576
+inputs[0].shape: found [9223372036854775807, 2], wanted 4 values by its features
 inputs[0].features[0]: found "country", wanted one of the manifest's features
 features[0]: found "city" in no input, wanted it in at least one
 inputs[0].features[1]: found "area" again, wanted each once

@@ -74,9 +74,10 @@ pub trait Engines: Send + Sync {
     fn load(&self, manifest: &Manifest, model: &ModelFile) -> Result<Arc<dyn Forward>, String>;
 }
 
-/// Most rows in one pass: what the manifest and the operator allow.
+/// Most rows in one pass: what the manifest and the operator allow. One where the
+/// model's tensors have no dimension of rows: a request is then a row.
 pub fn batch_limit(manifest: &Manifest, most: NonZeroUsize) -> NonZeroUsize {
-    NonZeroUsize::new(manifest.serving.max_batch_rows).map_or(most, |wanted| wanted.min(most))
+    NonZeroUsize::new(manifest.serving.max_batch_rows).map_or(NonZeroUsize::MIN, |wanted| wanted.min(most))
 }
 
 #[cfg(not(feature = "torch"))]

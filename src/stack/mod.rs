@@ -142,7 +142,7 @@ mod test {
 
     /// `rows` rows of one column.
     pub(super) fn encoding(rows: usize) -> Encoding {
-        let column = Column { width: 1, values: Values::F32(vec![0.0; rows]) };
+        let column = Column::new(1, Values::F32(vec![0.0; rows]));
         Box::pin(async move { Ok(Rows::new(rows, vec![column]).unwrap()) })
     }
 
@@ -155,7 +155,7 @@ mod test {
     /// What a model answers for `rows` rows.
     pub(super) fn scored(rows: usize) -> Scored {
         let values = Values::F32(vec![0.0; rows]);
-        let outputs = Rows::new(rows, vec![Column { width: 1, values }]).unwrap();
+        let outputs = Rows::new(rows, vec![Column::new(1, values)]).unwrap();
         Scored { outputs, batch_rows: rows, ..Scored::default() }
     }
 }

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn rows_at_fault_are_left_out_and_the_others_keep_their_place() {
         let values = vec![1.0, 13.0, 2.0, 14.0, 13.0, 3.0, 4.0];
-        let rows = Rows::new(7, vec![Column { width: 1, values: Values::F32(values.clone()) }]).unwrap();
+        let rows = Rows::new(7, vec![Column::new(1, Values::F32(values.clone()))]).unwrap();
         let outcome = isolating(&Echo::default(), &rows);
         assert_eq!(outcome.failed, [1, 3, 4]);
         for (row, value) in values.iter().enumerate() {

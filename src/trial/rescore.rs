@@ -12,7 +12,7 @@ use crate::{
     cost::Took,
     manifest::Tolerance,
     model::Version,
-    rows::{Column, Rows, Values},
+    rows::{Column, Rows},
 };
 
 /// Most rows in a pass that is timed: about what waits together on a server that has
@@ -197,20 +197,12 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
 /// it is.
 fn agree(one: (&Rows, usize), other: (&Rows, usize), tolerance: Tolerance) -> bool {
     let ((one, here), (other, there)) = (one, other);
-    let near = |(one, other): (&f32, &f32)| {
-        let (one, other) = (f64::from(*one), f64::from(*other));
-        (one - other).abs() <= tolerance.absolute + tolerance.relative * one.abs()
+    let near = |(one, other): (&f64, &f64)| {
+        (one - other).abs() <= tolerance.absolute + tolerance.relative * one.abs() || one == other
     };
     let same = |(one, other): (&Column, &Column)| {
-        let (ours, theirs) = (here * one.width..(here + 1) * one.width, there * other.width..(there + 1) * other.width);
-        match (&one.values, &other.values) {
-            (Values::F32(one), Values::F32(other)) => match (one.get(ours), other.get(theirs)) {
-                (Some(one), Some(other)) => one.len() == other.len() && one.iter().zip(other).all(near),
-                _ => false,
-            },
-            (Values::I64(one), Values::I64(other)) => one.get(ours) == other.get(theirs),
-            _ => false,
-        }
+        let (ours, theirs) = (one.row_numbers(here), other.row_numbers(there));
+        one.fits(other) && ours.len() == theirs.len() && ours.iter().zip(&theirs).all(near)
     };
     one.columns().len() == other.columns().len() && one.columns().iter().zip(other.columns()).all(same)
 }

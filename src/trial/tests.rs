@@ -73,7 +73,7 @@ impl Forward for Scaled {
                 (0..width).map(move |at| if is_gmv { ziln[at] } else { (seed * (at + 1) as f32).sin() * self.factor })
             };
             let values = seeds.iter().flat_map(of_row).collect();
-            Column { width, values: Values::F32(values) }
+            Column::new(width, Values::F32(values))
         };
         let columns = self.widths.iter().map(column).collect();
         Rows::new(rows.len(), columns).map_err(|ragged| ForwardError::Raised(ragged.to_string()))

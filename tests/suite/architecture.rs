@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("heads", &["manifest", "rows"]),
     ("stack", &["rows", "cost", "error", "telemetry"]),
     ("telemetry", &[]),
-    ("manifest", &[]),
+    ("manifest", &["rows"]),
     ("config", &[]),
     ("rows", &["cost"]),
     ("cost", &[]),
@@ -38,7 +38,7 @@ const WIRELESS: [&str; 10] =
 
 /// One file of `src/`.
 struct Source {
-    /// From `src/` on, e.g. `model/torch.rs`.
+    /// From `src/` on, e.g. `model/torch/script.rs`.
     file: String,
     /// The module's first name, e.g. `model`.
     room: String,
@@ -107,7 +107,8 @@ fn files(sources: &[Source], wrong: impl Fn(&Source) -> bool) -> Vec<&str> {
 
 #[test]
 fn only_the_torch_engine_says_tch() {
-    assert_eq!(files(&shipped(), |source| source.names_crate("tch")), ["model/torch.rs"]);
+    let files = files(&shipped(), |source| source.names_crate("tch"));
+    assert!(!files.is_empty() && files.iter().all(|file| file.starts_with("model/torch/")), "{files:?}");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Forward for Moody {
         }
         let of_row = |row: usize| if sold(row) > 0.0 { [f32::NAN, 0.0, 1.0] } else { [0.0, 1.0, 1.0] };
         let values = (0..rows.len()).flat_map(of_row).collect();
-        Ok(Rows::new(rows.len(), vec![Column { width: 3, values: Values::F32(values) }]).unwrap())
+        Ok(Rows::new(rows.len(), vec![Column::new(3, Values::F32(values))]).unwrap())
     }
 }
 

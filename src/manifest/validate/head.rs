@@ -2,7 +2,10 @@
 
 use super::feature::LONGEST_HORIZON;
 use super::{Problems, quoted};
-use crate::manifest::{Calibration, Dtype, GroupSpec, HeadSpec, Manifest, Task};
+use crate::{
+    manifest::{Calibration, GroupSpec, HeadSpec, Manifest, Task},
+    rows::Dtype,
+};
 
 /// Most probabilities at which a forecast is read.
 const MOST_QUANTILES: usize = 100;

@@ -7,7 +7,7 @@ mod tensor;
 use std::collections::HashSet;
 use std::fmt::Display;
 
-use super::{FORMAT_VERSION, Manifest, Serving, Tolerance};
+use super::{FORMAT_VERSION, Manifest, Serving, Task, Tolerance};
 
 /// Files without which no version can be proved.
 pub(crate) const NEEDED_FILES: [&str; 2] = ["model.pt", "golden.jsonl"];
@@ -37,7 +37,7 @@ impl Manifest {
         tensor::check(self, &mut problems);
         head::check(self, &mut problems);
         self.tolerance.check(&mut problems);
-        self.serving.check(&mut problems);
+        self.serving.check(self.task, &mut problems);
         problems.0
     }
 
@@ -89,11 +89,13 @@ impl Tolerance {
 }
 
 impl Serving {
-    fn check(&self, problems: &mut Problems) {
-        let most = self.max_batch_rows;
-        if !(1..=MOST_BATCH_ROWS).contains(&most) {
-            problems.add("serving.max_batch_rows", most, format!("1 to {MOST_BATCH_ROWS}"));
+    fn check(&self, task: Task, problems: &mut Problems) {
+        let least = usize::from(task != Task::Tensors);
+        if !(least..=MOST_BATCH_ROWS).contains(&self.max_batch_rows) {
+            problems.add("serving.max_batch_rows", self.max_batch_rows, format!("{least} to {MOST_BATCH_ROWS}"));
         }
+        // A request of a model without rows counts as one.
+        let most = self.max_batch_rows.max(1);
         for (index, rows) in self.warmup_rows.iter().enumerate().filter(|(_, rows)| !(1..=most).contains(*rows)) {
             problems.add(format!("serving.warmup_rows[{index}]"), rows, format!("1 to max_batch_rows, {most}"));
         }

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Problems, quoted};
-use crate::manifest::{Calendar, Dtype, Feature, InputSpec, Manifest, Task};
+use crate::manifest::{Calendar, Dim, Feature, InputSpec, Manifest, OutputSpec, Task};
+use crate::rows::Dtype;
 
 /// Most values per row of one tensor.
 const WIDEST: usize = 1 << 20;
@@ -17,25 +18,49 @@ pub(super) fn check(manifest: &Manifest, problems: &mut Problems) {
     }
     problems.names(inputs.iter().map(|input| input.name.as_str()), |i| format!("inputs[{i}].name"));
     problems.names(outputs.iter().map(|output| output.name.as_str()), |i| format!("outputs[{i}].name"));
+    let open = manifest.task == Task::Tensors;
     for (index, output) in outputs.iter().enumerate() {
-        check_shape(&format!("outputs[{index}]"), &output.shape, output.width(), problems);
+        check_shape(&format!("outputs[{index}]"), &output.shape, open, problems);
     }
     let features: HashMap<_, _> = manifest.features.iter().map(|feature| (feature.name.as_str(), feature)).collect();
     for (index, input) in inputs.iter().enumerate() {
         let path = format!("inputs[{index}]");
-        check_shape(&path, &input.shape, input.width(), problems);
+        check_shape(&path, &input.shape, open, problems);
         match manifest.task {
             Task::MerchantGmv | Task::UserPortrait => check_filling(&path, input, &features, problems),
-            Task::Tensors if input.features.is_empty() => {}
-            Task::Tensors => problems.add(format!("{path}.features"), "some", "none for the task tensors"),
+            Task::Tensors => check_sent(&path, input, outputs, problems),
         }
     }
     check_all_used(manifest, problems);
 }
 
-fn check_shape(path: &str, shape: &[usize], width: Option<usize>, problems: &mut Problems) {
-    if !width.is_some_and(|width| (1..=WIDEST).contains(&width)) {
+/// A size that is open counts as 1: what a request makes of it is checked with the request.
+fn check_shape(path: &str, shape: &[Dim], open: bool, problems: &mut Problems) {
+    let allowed = |dim: &Dim| dim.is_valid() && (open || *dim != Dim::OPEN);
+    let width = shape.iter().try_fold(1_usize, |width, dim| width.checked_mul(dim.size().unwrap_or(1)));
+    if !shape.iter().all(allowed) || !width.is_some_and(|width| (1..=WIDEST).contains(&width)) {
         problems.add(format!("{path}.shape"), format!("{shape:?}"), format!("a product of 1 to {WIDEST}"));
+    }
+}
+
+/// An input of the task `tensors`, whose values requests send.
+fn check_sent(path: &str, input: &InputSpec, outputs: &[OutputSpec], problems: &mut Problems) {
+    if !input.features.is_empty() {
+        problems.add(format!("{path}.features"), "some", "none for the task tensors");
+    }
+    if let Some(padding) = input.padding {
+        let at = format!("{path}.padding");
+        if !input.is_open() {
+            problems.add(at, padding, "none where no size of the shape is -1");
+        } else if outputs.iter().any(OutputSpec::is_open) {
+            // Nobody could tell which part of such an output a shorter row's is.
+            problems.add(at, padding, "none where the shape of an output has a -1");
+        } else if !input.dtype.holds(padding) {
+            problems.add(at, padding, format!("a value of {}", input.dtype));
+        }
+    }
+    if let Some([least, greatest]) = input.range.filter(|[least, greatest]| !(least <= greatest)) {
+        problems.add(format!("{path}.range"), format!("[{least}, {greatest}]"), "the least value, then the greatest");
     }
 }
 
@@ -55,6 +80,9 @@ fn check_filling(path: &str, input: &InputSpec, features: &HashMap<&str, &Featur
             Some(_) => {}
         }
     }
+    if input.padding.is_some() || input.range.is_some() {
+        problems.add(path, "padding or range", "none but for the task tensors");
+    }
     let wanted = match input.features.as_slice() {
         [] => return problems.add(format!("{path}.features"), "none", "at least one"),
         [only] => features.get(only.as_str()).and_then(|feature| feature.max_len).unwrap_or(1),
@@ -70,6 +98,7 @@ fn can_fill(feature: &Feature, dtype: Dtype) -> bool {
     match dtype {
         Dtype::Float32 => feature.kind.is_numeric(),
         Dtype::Int64 => feature.encoding.is_some() || is_id,
+        _ => false,
     }
 }
 

@@ -39,11 +39,6 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// All of so many rows failed for one reason.
-    pub(super) fn of_failed(rows: usize, reason: &str) -> Self {
-        Self { outputs: Rows::default(), failed: (0..rows).map(|row| (row, reason.to_owned())).collect() }
-    }
-
     /// Joins the outcome of the `more` rows that follow the first `rows`.
     pub(super) fn append(&mut self, rows: usize, next: Self, more: usize) {
         if self.outputs.is_empty() {

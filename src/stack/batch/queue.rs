@@ -17,6 +17,10 @@ use crate::rows::Forward;
 /// patient, but never starving.
 const BULK_PATIENCE: Duration = Duration::from_millis(50);
 
+/// How many parts that can't run together with the first one are passed over in the
+/// search for those that can: it is made while nobody else can queue anything.
+const OTHERS: usize = 256;
+
 /// All lines.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -235,23 +239,45 @@ impl Line {
         Some(Turn { line, ripe: false, at: since + linger })
     }
 
-    /// Takes parts from the front while they fit into a batch.
+    /// Takes parts from the front while there is room in a batch. Those that can't run
+    /// together with the first one stay where they are.
     fn take(&mut self, now: Instant) -> Taken {
-        let (mut parts, mut late, mut rows) = (Vec::new(), Vec::new(), 0);
-        while let Some(next) = self.front() {
-            let more = next.rows.len();
-            if rows > 0 && rows + more > next.model.max_batch_rows().get() {
+        let (mut parts, mut late, mut rows) = (Vec::<Part>::new(), Vec::new(), 0);
+        let mut others = 0;
+        while let Some(next) = self.parts.get(others) {
+            let Some(next) = next else {
+                others += 1;
+                continue;
+            };
+            if rows > 0 && rows + next.rows.len() > next.model.max_batch_rows().get() {
                 break;
             }
-            let Some(part) = self.pop() else { break };
+            if parts.first().is_some_and(|first| !first.model.fits(&first.rows, &next.rows)) {
+                others += 1;
+                if others > OTHERS {
+                    break;
+                }
+                continue;
+            }
+            let Some(part) = self.take_at(others) else { break };
             late.extend(part.request.late(now));
             if part.request.is_wanted() {
-                rows += more;
+                rows += part.rows.len();
                 parts.push(part);
             }
         }
         let batch = parts.first().map(|first| Arc::clone(&first.model)).map(|model| Batch { model, parts, began: now });
         Taken { batch, late, ripe: None }
+    }
+
+    /// Takes the part at this place, in front or behind others that stay.
+    fn take_at(&mut self, place: usize) -> Option<Part> {
+        if place == 0 {
+            return self.pop();
+        }
+        let part = self.parts.get_mut(place)?.take()?;
+        self.rows -= part.rows.len();
+        Some(part)
     }
 }
 

@@ -43,17 +43,20 @@ fn count(batch: &Batch, pass: Pass, metrics: &Metrics) {
     metrics.pass(&telemetry::Pass { model, version, rows, compute, late_rows });
 }
 
-/// Runs all parts in one pass; where that fails, halves of their rows, until those
-/// at fault are alone.
+/// Runs all parts in one pass; where that fails, halves of them and of their rows, until
+/// those at fault are alone.
 fn isolating(model: &dyn Forward, parts: &[&Rows]) -> Outcome {
     match (pass(model, parts), parts) {
         (Ok(outputs), _) => Outcome { outputs, failed: Vec::new() },
         (Err(reason), [only]) => halves(model, only, reason),
-        (Err(reason), several) => match Rows::joined(several) {
-            Ok(rows) => halves(model, &rows, reason),
-            // Can't be: rows of one version have the same columns.
-            Err(_ragged) => Outcome::of_failed(several.iter().map(|rows| rows.len()).sum(), &reason),
-        },
+        (Err(_), []) => Outcome { outputs: Rows::default(), failed: Vec::new() },
+        (Err(_), several) => {
+            let (first, second) = several.split_at(several.len() / 2);
+            let rows = |parts: &[&Rows]| parts.iter().map(|rows| rows.len()).sum();
+            let mut whole = isolating(model, first);
+            whole.append(rows(first), isolating(model, second), rows(second));
+            whole
+        }
     }
 }
 

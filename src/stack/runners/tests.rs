@@ -62,7 +62,7 @@ fn pool_with(count: usize, rules: BatchRules) -> Runners {
 }
 
 fn job(model: &Arc<Echo>, values: &[f32]) -> Encoded {
-    let column = Column { width: 1, values: Values::F32(values.to_vec()) };
+    let column = Column::new(1, Values::F32(values.to_vec()));
     let rows = Rows::new(values.len(), vec![column]).unwrap();
     Encoded {
         model: Arc::clone(model) as Arc<dyn Forward>,

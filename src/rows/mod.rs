@@ -3,26 +3,26 @@
 //! Plain vectors: tensors of libtorch never leave the thread that runs them.
 //! It does not know features, protobuf or models.
 
+mod dtype;
+mod values;
+
 use std::{num::NonZeroUsize, ops::Range};
 
 use thiserror::Error;
 
 use crate::cost::Cost;
 
-/// The values of one tensor, row-major, first dimension = rows.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    /// 32-bit floats.
-    F32(Vec<f32>),
-    /// 64-bit integers, such as the indices of embeddings.
-    I64(Vec<i64>),
-}
+pub use dtype::Dtype;
+pub use values::Values;
 
 /// One input or output of some rows: `rows × width` values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
     /// Values of one row: the product of the shape per row.
     pub width: usize,
+    /// The sizes that the manifest leaves open, in the order of the shape; empty where
+    /// it leaves none.
+    pub varying: Vec<usize>,
     /// `rows × width` values, row-major.
     pub values: Values,
 }
@@ -48,70 +48,48 @@ pub struct Ragged {
     pub width: usize,
 }
 
-impl Values {
-    /// How many values there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::F32(values) => values.len(),
-            Self::I64(values) => values.len(),
-        }
-    }
-
-    /// Whether there is no value.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn truncate(&mut self, len: usize) {
-        match self {
-            Self::F32(values) => values.truncate(len),
-            Self::I64(values) => values.truncate(len),
-        }
-    }
-
-    /// A copy of `range`, empty where the range lies outside.
-    fn slice(&self, range: Range<usize>) -> Self {
-        match self {
-            Self::F32(values) => Self::F32(values.get(range).unwrap_or_default().to_vec()),
-            Self::I64(values) => Self::I64(values.get(range).unwrap_or_default().to_vec()),
-        }
-    }
-
-    /// Appends `other`; whether both hold the same kind of values.
-    fn extend(&mut self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::F32(mine), Self::F32(theirs)) => mine.extend_from_slice(theirs),
-            (Self::I64(mine), Self::I64(theirs)) => mine.extend_from_slice(theirs),
-            (Self::F32(_), Self::I64(_)) | (Self::I64(_), Self::F32(_)) => return false,
-        }
-        true
-    }
-}
-
 impl Column {
+    /// A column of rows of one fixed shape.
+    pub fn new(width: usize, values: Values) -> Self {
+        Self { width, varying: Vec::new(), values }
+    }
+
     /// An empty column of 32-bit floats with room for `rows`.
     pub fn f32(width: usize, rows: usize) -> Self {
-        Self { width, values: Values::F32(Vec::with_capacity(width * rows)) }
+        Self::new(width, Values::F32(Vec::with_capacity(width * rows)))
     }
 
     /// An empty column of 64-bit integers with room for `rows`.
     pub fn i64(width: usize, rows: usize) -> Self {
-        Self { width, values: Values::I64(Vec::with_capacity(width * rows)) }
+        Self::new(width, Values::I64(Vec::with_capacity(width * rows)))
+    }
+
+    /// Whether the rows of both have the same shape and type.
+    pub fn fits(&self, other: &Self) -> bool {
+        self.width == other.width && self.varying == other.varying && self.values.dtype() == other.values.dtype()
+    }
+
+    /// The values of one row as 64-bit floats, of which integers beyond 2^53 are the
+    /// nearest; none where there are fewer rows.
+    pub fn row_numbers(&self, row: usize) -> Vec<f64> {
+        self.values.numbers(row * self.width..(row + 1) * self.width)
+    }
+
+    fn with(&self, values: Values) -> Self {
+        Self { width: self.width, varying: self.varying.clone(), values }
     }
 
     /// A column of the same kind without rows, with room for `rows`.
     fn emptied(&self, rows: usize) -> Self {
-        match &self.values {
-            Values::F32(_) => Self::f32(self.width, rows),
-            Values::I64(_) => Self::i64(self.width, rows),
-        }
+        self.with(self.values.emptied(rows * self.width))
     }
 
-    /// The floats of one row; empty where the column holds integers or fewer rows.
+    /// The floats of one row; empty where the column holds integers, raw elements or
+    /// fewer rows.
     pub fn f32_row(&self, row: usize) -> &[f32] {
         match &self.values {
             Values::F32(values) => values.get(row * self.width..(row + 1) * self.width).unwrap_or_default(),
-            Values::I64(_) => &[],
+            Values::I64(_) | Values::Raw { .. } => &[],
         }
     }
 }
@@ -149,9 +127,16 @@ impl Rows {
         &self.columns
     }
 
+    /// Whether these rows and those of `other` are of the same columns.
+    pub fn fits(&self, other: &Self) -> bool {
+        let same = |(mine, theirs): (&Column, &Column)| mine.fits(theirs);
+        self.columns.len() == other.columns.len() && self.columns.iter().zip(&other.columns).all(same)
+    }
+
     /// Whether all floats of a row are numbers, and not infinite.
     pub fn is_finite(&self, row: usize) -> bool {
-        self.columns.iter().flat_map(|column| column.f32_row(row)).all(|value| value.is_finite())
+        let range = |column: &Column| row * column.width..(row + 1) * column.width;
+        self.columns.iter().all(|column| column.values.is_finite(range(column)))
     }
 
     /// Appends one row: `write` pushes exactly `width` values to every column.
@@ -188,10 +173,10 @@ impl Rows {
     /// A copy of the rows in `range`.
     pub fn slice(&self, range: Range<usize>) -> Self {
         let range = range.start.min(self.len)..range.end.min(self.len);
-        let columns = self.columns.iter().map(|column| Column {
-            width: column.width,
-            values: column.values.slice(range.start * column.width..range.end * column.width),
-        });
+        let columns = self
+            .columns
+            .iter()
+            .map(|column| column.with(column.values.slice(range.start * column.width..range.end * column.width)));
         Self { len: range.len(), columns: columns.collect() }
     }
 
@@ -211,7 +196,10 @@ impl Rows {
             return Err(Ragged { column, found: 0, rows: total, width });
         }
         for (mine, theirs) in self.columns.iter_mut().zip(&other.columns) {
-            mine.values.extend(&theirs.values);
+            // What is not appended is found below, by its length.
+            if mine.varying == theirs.varying {
+                mine.values.extend(&theirs.values);
+            }
         }
         if let Some(fault) = Self::first_ragged(&self.columns, total) {
             self.truncate(self.len);
@@ -256,8 +244,13 @@ pub trait Forward: Send + Sync {
     /// What its passes cost, for whoever runs them to learn and to ask.
     fn cost(&self) -> &Cost;
 
+    /// Whether `more` rows may run in one pass with the `first` ones.
+    fn fits(&self, first: &Rows, more: &Rows) -> bool {
+        first.fits(more)
+    }
+
     /// The outputs of all rows of `parts`, one part after the other, as many rows
-    /// in the same order. All parts have the same columns.
+    /// in the same order. Each part fits the first one.
     ///
     /// # Errors
     ///
@@ -294,10 +287,7 @@ mod tests {
 
     fn rows(values: &[f32]) -> Rows {
         let ids = values.iter().map(|value| *value as i64).flat_map(|id| [id, -id]).collect();
-        let columns = vec![
-            Column { width: 1, values: Values::F32(values.to_vec()) },
-            Column { width: 2, values: Values::I64(ids) },
-        ];
+        let columns = vec![Column::new(1, Values::F32(values.to_vec())), Column::new(2, Values::I64(ids))];
         Rows::new(values.len(), columns).unwrap()
     }
 
@@ -320,7 +310,7 @@ mod tests {
 
     #[test]
     fn columns_that_do_not_hold_the_rows_are_refused() {
-        let column = Column { width: 2, values: Values::F32(vec![0.0; 3]) };
+        let column = Column::new(2, Values::F32(vec![0.0; 3]));
         assert_eq!(Rows::new(1, vec![column]), Err(Ragged { column: 0, found: 3, rows: 1, width: 2 }));
     }
 
@@ -347,7 +337,7 @@ mod tests {
         assert!(Rows::default().append(&rows(&[1.0])).is_err());
         assert!(rows(&[1.0]).append(&Rows::default()).is_ok());
         let mut some = rows(&[1.0]);
-        let other = Rows::new(1, vec![Column { width: 1, values: Values::I64(vec![1]) }]).unwrap();
+        let other = Rows::new(1, vec![Column::new(1, Values::I64(vec![1]))]).unwrap();
         assert!(some.append(&other).is_err());
         assert_eq!(some, rows(&[1.0]));
     }
