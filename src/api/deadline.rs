@@ -13,9 +13,13 @@ use http::{HeaderMap, Request, Response};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-/// How much earlier than tonic's timer ours fires: one tick of tokio's timers,
-/// which round up to whole milliseconds.
-const AHEAD: Duration = Duration::from_millis(1);
+/// How much of a timeout is left for the way of the answer: what is ready just before the
+/// caller stops waiting has arrived too late, most of all where the machine is busy.
+const WAY_BACK: u32 = 10;
+
+/// At least one tick of tokio's timers, which round up to whole milliseconds, so that our
+/// timer fires before tonic's; at most what a busy machine needs to send a reply.
+const AHEAD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(5));
 
 /// When the caller of this request stops waiting. In the request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +58,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let deadline = timeout(request.headers()).and_then(|timeout| Instant::now().checked_add(timeout));
+        let timeout = timeout(request.headers());
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout.saturating_sub(ahead(timeout))));
         let Some(deadline) = deadline else {
             return Box::pin(self.inner.call(request));
         };
-        let deadline = deadline.checked_sub(AHEAD).unwrap_or(deadline);
         request.extensions_mut().insert(Deadline(deadline));
         let answered = tokio::time::timeout_at(deadline.into(), self.inner.call(request));
         Box::pin(async {
@@ -70,6 +74,12 @@ where
 
 fn passed() -> Status {
     Status::deadline_exceeded("the deadline passed before the answer was ready")
+}
+
+/// How much earlier than the caller's own timer ours fires.
+fn ahead(timeout: Duration) -> Duration {
+    let (least, most) = AHEAD;
+    (timeout / WAY_BACK).clamp(least, most)
 }
 
 /// The header's value: up to eight digits and a unit.
@@ -107,6 +117,13 @@ mod tests {
         assert_eq!(parsed("20m"), Some(Duration::from_millis(20)));
         assert_eq!(parsed("20u"), Some(Duration::from_micros(20)));
         assert_eq!(parsed("99999999n"), Some(Duration::from_nanos(99_999_999)));
+    }
+
+    #[test]
+    fn the_answer_has_time_for_its_way() {
+        let millis = Duration::from_millis;
+        let ours = |timeout| timeout - ahead(timeout);
+        assert_eq!([2, 20, 50, 1000].map(|timeout| ours(millis(timeout))), [1, 18, 45, 995].map(millis));
     }
 
     #[test]
