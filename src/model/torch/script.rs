@@ -1,7 +1,10 @@
 //! TorchScript modules: tensors, a list or a dictionary in; a tensor, a tuple, a list or a
 //! dictionary out.
 
-use std::{num::NonZeroUsize, sync::OnceLock};
+use std::{
+    num::NonZeroUsize,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use tch::{CModule, IValue, TchError, Tensor};
 
@@ -26,8 +29,8 @@ pub(super) struct TorchScript {
     inputs: Vec<InputSpec>,
     arguments: Arguments,
     outputs: Vec<OutputSpec>,
-    /// Whether it returns a tensor and not one in something; known after the first pass.
-    returns_tensor: OnceLock<bool>,
+    /// Whether it returns a tensor and not one in something, as the first pass shows.
+    returns_tensor: AtomicBool,
     cost: Cost,
 }
 
@@ -42,21 +45,20 @@ impl TorchScript {
             inputs: manifest.inputs.clone(),
             arguments: manifest.arguments,
             outputs: manifest.outputs.clone(),
-            returns_tensor: OnceLock::new(),
+            returns_tensor: AtomicBool::new(false),
             cost: Cost::default(),
         }
     }
 
     fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ForwardError> {
-        let plain = self.arguments == Arguments::Tensors && self.returns_tensor.get() == Some(&true);
-        if plain {
+        if self.arguments == Arguments::Tensors && self.returns_tensor.load(Ordering::Relaxed) {
             return Ok(vec![self.module.forward_ts(&inputs).map_err(raised)?]);
         }
         let returned = self.module.forward_is(&self.arguments(&inputs)).map_err(|error| {
             empty(inputs);
             raised(error)
         })?;
-        self.returns_tensor.get_or_init(|| matches!(returned, IValue::Tensor(_)));
+        self.returns_tensor.store(matches!(returned, IValue::Tensor(_)), Ordering::Relaxed);
         self.returned(returned)
     }
 
