@@ -75,6 +75,11 @@ impl Column {
         self.values.numbers(row * self.width..(row + 1) * self.width)
     }
 
+    /// Whether all floats of one row are numbers, and not infinite.
+    pub fn is_finite(&self, row: usize) -> bool {
+        self.values.is_finite(row * self.width..(row + 1) * self.width)
+    }
+
     fn with(&self, values: Values) -> Self {
         Self { width: self.width, varying: self.varying.clone(), values }
     }
@@ -127,6 +132,11 @@ impl Rows {
         &self.columns
     }
 
+    /// The columns, for who needs nothing else of them.
+    pub fn into_columns(self) -> Vec<Column> {
+        self.columns
+    }
+
     /// Whether these rows and those of `other` are of the same columns.
     pub fn fits(&self, other: &Self) -> bool {
         let same = |(mine, theirs): (&Column, &Column)| mine.fits(theirs);
@@ -135,8 +145,7 @@ impl Rows {
 
     /// Whether all floats of a row are numbers, and not infinite.
     pub fn is_finite(&self, row: usize) -> bool {
-        let range = |column: &Column| row * column.width..(row + 1) * column.width;
-        self.columns.iter().all(|column| column.values.is_finite(range(column)))
+        self.columns.iter().all(|column| column.is_finite(row))
     }
 
     /// Appends one row: `write` pushes exactly `width` values to every column.
