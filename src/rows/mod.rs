@@ -75,7 +75,13 @@ impl Column {
         self.values.numbers(row * self.width..(row + 1) * self.width)
     }
 
-    /// Whether all floats of one row are numbers, and not infinite.
+    /// One row as it lies in memory; empty where there are fewer.
+    pub fn row_bytes(&self, row: usize) -> &[u8] {
+        let size = self.width * self.values.dtype().size();
+        self.values.as_bytes().get(row * size..(row + 1) * size).unwrap_or_default()
+    }
+
+    /// Whether all floats of a row are numbers, and not infinite.
     pub fn is_finite(&self, row: usize) -> bool {
         self.values.is_finite(row * self.width..(row + 1) * self.width)
     }
@@ -256,6 +262,12 @@ pub trait Forward: Send + Sync {
     /// Whether `more` rows may run in one pass with the `first` ones.
     fn fits(&self, first: &Rows, more: &Rows) -> bool {
         first.fits(more)
+    }
+
+    /// Whether a row of its outputs is an answer: without NaN and infinities, but where
+    /// the model means them.
+    fn is_answer(&self, outputs: &Rows, row: usize) -> bool {
+        outputs.is_finite(row)
     }
 
     /// The outputs of all rows of `parts`, one part after the other, as many rows
