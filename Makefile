@@ -78,6 +78,10 @@ proto-lint: ## Check the protos with buf (needs npx)
 	@command -v npx >/dev/null || { echo "missing: npx, which comes with Node.js" >&2; exit 1; }
 	cd proto && npx --yes @bufbuild/buf@$(BUF_VERSION) lint
 
+.PHONY: watch-test
+watch-test: build ## Check rules, alerts and dashboard with a real Prometheus (needs prometheus and ghz)
+	python3 deploy/prometheus/check.py --souk $(TARGET)/release/souk
+
 .PHONY: deny
 deny: $(CARGO_DENY) ## Check the licences and sources of all dependencies
 	$(CARGO_DENY) --config .deny.toml check --hide-inclusion-graph bans licenses sources

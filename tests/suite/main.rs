@@ -20,6 +20,7 @@ mod architecture;
 mod batching;
 mod check;
 mod configuration;
+mod deploy;
 #[cfg(feature = "torch")]
 mod drain;
 #[cfg(feature = "torch")]
