@@ -49,6 +49,30 @@ impl Forward for Counting {
     }
 }
 
+/// Answers its inputs.
+pub(crate) struct Echoing {
+    max_batch_rows: NonZeroUsize,
+    cost: Cost,
+}
+
+impl Forward for Echoing {
+    fn identity(&self) -> (&str, u64) {
+        ("echo", 1)
+    }
+
+    fn max_batch_rows(&self) -> NonZeroUsize {
+        self.max_batch_rows
+    }
+
+    fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {
+        Ok(Rows::joined(parts)?)
+    }
+}
+
 /// A model whose stable version has this number.
 pub(crate) fn live(model: &str, number: u64) -> Model {
     with_arms(model, &[(STABLE, number, 100.0)])
@@ -56,14 +80,16 @@ pub(crate) fn live(model: &str, number: u64) -> Model {
 
 /// A model with a version in memory for each label.
 pub(crate) fn with_arms(model: &str, arms: &[(&str, u64, f64)]) -> Model {
-    let arms: Vec<Arm> = arms
-        .iter()
-        .map(|&(label, number, percent)| Arm {
-            label: label.into(),
-            version: Arc::new(version(model, number)),
-            percent,
-        })
-        .collect();
+    let arm = |&(label, number, percent): &(&str, u64, f64)| Arm {
+        label: label.into(),
+        version: Arc::new(version(model, number)),
+        percent,
+    };
+    of_arms(model, arms.iter().map(arm).collect())
+}
+
+/// A model whose arms are these.
+pub(crate) fn of_arms(model: &str, arms: Vec<Arm>) -> Model {
     let resident = |arm: &Arm| {
         let resident =
             Resident { version: Arc::clone(&arm.version), since: SystemTime::UNIX_EPOCH, took: Duration::ZERO };
@@ -82,6 +108,10 @@ pub(crate) fn version(model: &str, number: u64) -> Version {
     let manifest = Manifest::parse(json.to_string().as_bytes()).unwrap();
     let fields = JsonForms::new().unwrap().fields(manifest.task);
     let encoder = Encoder::new(&manifest, fields).unwrap();
+    of_manifest(manifest, encoder)
+}
+
+fn of_manifest(manifest: Manifest, encoder: Encoder) -> Version {
     Version {
         digest: "0".repeat(64),
         head: Head::new(&manifest),
@@ -91,6 +121,25 @@ pub(crate) fn version(model: &str, number: u64) -> Version {
         engine: Arc::new(Counting::default()),
         manifest,
     }
+}
+
+/// A version of the task `tensors` that answers its inputs.
+#[allow(clippy::unwrap_used, reason = "a test's fixture")]
+pub(crate) fn echo(number: u64, tensors: &serde_json::Value, max_batch_rows: usize) -> Version {
+    let digest = "0".repeat(64);
+    let json = serde_json::json!({
+        "format_version": 1, "model": "echo", "version": number, "task": "tensors",
+        "torch_version": "2.11.0", "created_at": "2026-01-31T00:00:00Z",
+        "files": {"model.pt": digest, "golden.jsonl": digest},
+        "engine": "torchscript", "head": {"kind": "tensors"},
+        "inputs": tensors["inputs"], "outputs": tensors["outputs"],
+        "serving": {"max_batch_rows": max_batch_rows},
+    });
+    let manifest = Manifest::parse(json.to_string().as_bytes()).unwrap();
+    let max_batch_rows = NonZeroUsize::new(max_batch_rows).unwrap_or(NonZeroUsize::MIN);
+    let engine = Arc::new(Echoing { max_batch_rows, cost: Cost::default() });
+    let encoder = Encoder::new(&manifest, JsonForms::new().unwrap().fields(manifest.task)).unwrap();
+    Version { digest, engine, ..of_manifest(manifest, encoder) }
 }
 
 /// What the endpoints share, with this model alone, whose queue holds so many rows.

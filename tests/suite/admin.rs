@@ -37,7 +37,9 @@ async fn services(channel: Channel) -> BTreeSet<String> {
 async fn the_admin_port_serves_what_its_reflection_lists_and_nothing_else() {
     let server = Launch::new().listening().await;
     let services = services(server.admin_channel().await).await;
-    let wanted = [MODELS, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"].map(ToOwned::to_owned);
+    let wanted =
+        [MODELS, "inference.GRPCInferenceService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"]
+            .map(ToOwned::to_owned);
     assert_eq!(services, BTreeSet::from(wanted));
     let others = ["grpc.reflection.v1alpha.ServerReflection", ""].map(ToOwned::to_owned);
     let mut health = HealthClient::new(server.admin_channel().await);

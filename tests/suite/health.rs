@@ -13,6 +13,8 @@ use super::common::{
 
 const GMV: &str = "souk.v1.MerchantGmvService";
 #[cfg(feature = "torch")]
+const INFERENCE: &str = "inference.GRPCInferenceService";
+#[cfg(feature = "torch")]
 const PORTRAIT: &str = "souk.v1.UserPortraitService";
 
 /// The services that reflection v1 lists.
@@ -58,7 +60,7 @@ async fn every_service_that_reflection_lists_has_a_health_and_is_serving() {
     let mut services = reflected(&server).await;
     services.extend(reflected_alpha(&server).await);
     let reflection = ["v1", "v1alpha"].map(|version| format!("grpc.reflection.{version}.ServerReflection"));
-    for service in [GMV, PORTRAIT, "grpc.health.v1.Health", &reflection[0], &reflection[1]] {
+    for service in [GMV, PORTRAIT, INFERENCE, "grpc.health.v1.Health", &reflection[0], &reflection[1]] {
         assert!(services.contains(service), "{service} is not in {services:?}");
     }
     for service in services.iter().map(String::as_str).chain([""]) {

@@ -37,6 +37,8 @@ mod lifecycle;
 mod memory;
 mod metrics;
 #[cfg(feature = "torch")]
+mod oip;
+#[cfg(feature = "torch")]
 mod overload;
 #[cfg(feature = "torch")]
 mod readme;

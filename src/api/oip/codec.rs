@@ -3,15 +3,14 @@
 
 use std::marker::PhantomData;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
-use prost::{
-    Message,
-    encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len, string},
-};
+use bytes::{Buf as _, BufMut, Bytes};
+use prost::Message;
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
+
+use super::pieces::{delimit, delimited_len, text, text_len};
 
 /// The fields of a reply that are written here.
 const ID: u32 = 3;
@@ -54,22 +53,13 @@ impl Reply {
         self.head.len() + raw.sum::<usize>()
     }
 
-    fn put(&self, into: &mut EncodeBuf<'_>) {
+    pub(super) fn put(&self, into: &mut impl BufMut) {
         into.put_slice(&self.head);
         for bytes in &self.raw {
             delimit(RAW_OUTPUT_CONTENTS, bytes.len(), into);
             into.put_slice(bytes);
         }
     }
-}
-
-fn delimited_len(field: u32, bytes: usize) -> usize {
-    key_len(field) + encoded_len_varint(bytes as u64) + bytes
-}
-
-fn delimit(field: u32, bytes: usize, into: &mut EncodeBuf<'_>) {
-    encode_key(field, WireType::LengthDelimited, into);
-    encode_varint(bytes as u64, into);
 }
 
 /// A message that can be written.
@@ -94,15 +84,16 @@ impl Outgoing for Streamed {
     fn write(self, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
         match self {
             Self::Reply(reply) => {
-                into.reserve(delimited_len(INFER_RESPONSE, reply.len()));
-                delimit(INFER_RESPONSE, reply.len(), into);
+                let len = reply.len();
+                into.reserve(delimited_len(INFER_RESPONSE, len));
+                delimit(INFER_RESPONSE, len, into);
                 reply.put(into);
             }
             Self::Fault { message, id } => {
-                string::encode(ERROR_MESSAGE, &message, into);
+                text(ERROR_MESSAGE, &message, into);
                 if !id.is_empty() {
-                    delimit(INFER_RESPONSE, string::encoded_len(ID, &id), into);
-                    string::encode(ID, &id, into);
+                    delimit(INFER_RESPONSE, text_len(ID, &id), into);
+                    text(ID, &id, into);
                 }
             }
         }

@@ -11,6 +11,7 @@ mod fill;
 mod infer;
 mod lookup;
 mod metadata;
+mod pieces;
 mod plan;
 mod reply;
 mod repository;

@@ -1,10 +1,15 @@
 //! Outputs to a reply: what says what they are, encoded once, and their elements as they
 //! lie in memory.
 
-use bytes::{BufMut as _, BytesMut};
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, int64, key_len};
+use bytes::BytesMut;
+use prost::encoding::{WireType, encode_key, encode_varint, int64};
 
-use super::{codec::Reply, datatype, plan};
+use super::{
+    codec::Reply,
+    datatype,
+    pieces::{delimit, delimited_len, text, text_len},
+    plan,
+};
 use crate::{
     manifest::{Dim, OutputSpec},
     registry::Resolved,
@@ -39,10 +44,10 @@ pub(super) struct About<'a> {
 pub(super) fn reply(about: &About<'_>, outputs: Vec<(&OutputSpec, Column)>) -> Reply {
     let version = &about.by.version;
     let mut head = BytesMut::with_capacity(USUAL);
-    string_field(MODEL_NAME, &version.manifest.model, &mut head);
-    string_field(MODEL_VERSION, &version.manifest.version.to_string(), &mut head);
+    text(MODEL_NAME, &version.manifest.model, &mut head);
+    text(MODEL_VERSION, &version.manifest.version.to_string(), &mut head);
     if !about.id.is_empty() {
-        string_field(ID, about.id, &mut head);
+        text(ID, about.id, &mut head);
     }
     if !about.by.label.is_empty() {
         text_parameter("label", &about.by.label, &mut head);
@@ -73,43 +78,25 @@ fn output(spec: &OutputSpec, shape: &[i64], into: &mut BytesMut) {
     let datatype = datatype::name(spec.dtype);
     let len = text_len(1, &spec.name) + text_len(2, datatype) + int64::encoded_len_packed(3, shape);
     delimit(OUTPUTS, len, into);
-    string_field(1, &spec.name, into);
-    string_field(2, datatype, into);
+    text(1, &spec.name, into);
+    text(2, datatype, into);
     int64::encode_packed(3, shape, into);
 }
 
 fn text_parameter(key: &str, value: &str, into: &mut BytesMut) {
     let parameter = text_len(STRING_PARAM, value);
     delimit(PARAMETERS, text_len(KEY, key) + delimited_len(VALUE, parameter), into);
-    string_field(KEY, key, into);
+    text(KEY, key, into);
     delimit(VALUE, parameter, into);
-    string_field(STRING_PARAM, value, into);
+    text(STRING_PARAM, value, into);
 }
 
 /// Triton's way to say that no further reply belongs to the request.
 fn final_response(into: &mut BytesMut) {
     let key = "triton_final_response";
     delimit(PARAMETERS, text_len(KEY, key) + delimited_len(VALUE, 2), into);
-    string_field(KEY, key, into);
+    text(KEY, key, into);
     delimit(VALUE, 2, into);
     encode_key(BOOL_PARAM, WireType::Varint, into);
     encode_varint(1, into);
-}
-
-fn text_len(field: u32, text: &str) -> usize {
-    delimited_len(field, text.len())
-}
-
-fn delimited_len(field: u32, bytes: usize) -> usize {
-    key_len(field) + encoded_len_varint(bytes as u64) + bytes
-}
-
-fn delimit(field: u32, bytes: usize, into: &mut BytesMut) {
-    encode_key(field, WireType::LengthDelimited, into);
-    encode_varint(bytes as u64, into);
-}
-
-fn string_field(field: u32, text: &str, into: &mut BytesMut) {
-    delimit(field, text.len(), into);
-    into.put_slice(text.as_bytes());
 }
