@@ -5,6 +5,8 @@
 
 mod script;
 mod tensors;
+#[cfg(test)]
+mod tests;
 
 use std::{any::Any, io::Cursor, num::NonZeroUsize, sync::Arc};
 

@@ -67,6 +67,9 @@ def fill(module: torch.nn.Module, random: Random) -> None:
         for parameter in module.parameters():
             parameter.copy_(torch.from_numpy(random.randint(-16, 17, tuple(parameter.shape)) / 32))
             parameter.requires_grad_(True)
+        for part in module.modules():
+            if isinstance(part, torch.nn.Embedding) and part.padding_idx is not None:
+                part.weight[part.padding_idx] = 0.0
         for name, buffer in module.named_buffers():
             if name.endswith(("running_mean", "running_var")):
                 buffer.copy_(torch.from_numpy(random.randint(8, 33, tuple(buffer.shape)) / 32))
