@@ -138,6 +138,11 @@ impl Rows {
         &self.columns
     }
 
+    /// The columns, for who needs nothing else of them.
+    pub fn into_columns(self) -> Vec<Column> {
+        self.columns
+    }
+
     /// Whether these rows and those of `other` are of the same columns.
     pub fn fits(&self, other: &Self) -> bool {
         let same = |(mine, theirs): (&Column, &Column)| mine.fits(theirs);
