@@ -36,6 +36,8 @@ mod lifecycle;
 mod memory;
 mod metrics;
 #[cfg(feature = "torch")]
+mod modules;
+#[cfg(feature = "torch")]
 mod overload;
 #[cfg(feature = "torch")]
 mod readme;
