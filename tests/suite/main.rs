@@ -30,12 +30,16 @@ mod folders;
 mod golden;
 mod health;
 #[cfg(feature = "torch")]
+mod import;
+#[cfg(feature = "torch")]
 mod isolation;
 #[cfg(feature = "torch")]
 mod lifecycle;
 #[cfg(feature = "torch")]
 mod memory;
 mod metrics;
+#[cfg(feature = "torch")]
+mod modules;
 #[cfg(feature = "torch")]
 mod oip;
 #[cfg(feature = "torch")]
@@ -49,6 +53,8 @@ mod refusals;
 mod score;
 #[cfg(feature = "torch")]
 mod streams;
+#[cfg(feature = "torch")]
+mod tensors;
 #[cfg(feature = "torch")]
 mod traffic;
 #[cfg(feature = "torch")]

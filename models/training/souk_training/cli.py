@@ -18,6 +18,7 @@ FIXTURES = {
     "encoding": ("souk_training.fixtures", "write_encoding_fixtures"),
     "heads": ("souk_training.fixtures_heads", "write_head_fixtures"),
     "marked": ("souk_training.fixtures_marked", "write_marked_module"),
+    "modules": ("souk_training.fixtures_modules", "write_modules"),
 }
 
 _EXAMPLES = """examples:
@@ -54,7 +55,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         _add_task_verb(command.add_subparsers(required=True, metavar="TASK"), verb, arguments)
     _add_metrics(commands.add_parser("metrics", help="WAPE, RMSLE and coverage of scored rows"))
     _add_reference(commands.add_parser("reference", help="write the large model that benchmarks are run on"))
-    _add_fixtures(commands.add_parser("fixtures", help="write reference encodings, heads or a module for tests"))
+    _add_fixtures(commands.add_parser("fixtures", help="write reference encodings, heads or modules for tests"))
     return parser
 
 

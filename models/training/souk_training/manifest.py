@@ -15,6 +15,8 @@ from pathlib import Path
 
 from souk_training import schema
 from souk_training.manifest_head import check_head
+from souk_training.manifest_keys import check_keys
+from souk_training.manifest_tensors import check_tensors
 
 MANIFEST_FILE = "manifest.json"
 REQUIRED_FILES = ("model.pt", "golden.jsonl")
@@ -30,7 +32,7 @@ _TOP_KEYS = {
     "format_version", "model", "version", "task", "torch_version", "created_at", "files", "engine",
     "features", "inputs", "outputs", "head", "serving",
 }  # fmt: skip
-_TOP_OPTIONAL = {"description", "tolerance"}
+_TOP_OPTIONAL = {"description", "tolerance", "arguments"}
 _FEATURE_KEYS = {"name", "kind"}
 _FEATURE_OPTIONAL = {"required", "default", "range", "transform", "encoding", "max_len", "calendar"}
 
@@ -50,6 +52,7 @@ def build_manifest(
     inputs: list[dict],
     outputs: list[dict],
     head: dict,
+    arguments: str = "tensors",
     tolerance: dict | None = None,
     serving: dict | None = None,
 ) -> dict:
@@ -66,6 +69,8 @@ def build_manifest(
         "engine": "torchscript",
         "features": features,
         "inputs": inputs,
+        # The default goes without saying: older versions don't say it.
+        **({"arguments": arguments} if arguments != "tensors" else {}),
         "outputs": outputs,
         "head": head,
         "tolerance": tolerance or dict(TOLERANCE),
@@ -128,16 +133,11 @@ def _problems(manifest: dict):
     names = [feature.get("name") for feature in manifest["features"]]
     if len(set(names)) != len(names):
         yield "features: a name occurs twice"
-    yield from _check_inputs(manifest)
+    if manifest["task"] == "tensors":
+        yield from check_tensors(manifest)
+    else:
+        yield from _check_inputs(manifest)
     yield from check_head(manifest["head"], manifest["outputs"], manifest["task"])
-
-
-def check_keys(path: str, found: dict, wanted: set, optional: set = frozenset()):
-    """Missing and unknown keys of an object."""
-    for key in sorted(wanted - found.keys()):
-        yield f"{path}.{key}: missing"
-    for key in sorted(found.keys() - wanted - optional):
-        yield f"{path}.{key}: unknown key"
 
 
 def _check_tolerance(tolerance: dict):

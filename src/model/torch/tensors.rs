@@ -197,11 +197,11 @@ fn copied<T: tch::kind::Element + Default + Clone>(output: &Tensor, values: usiz
 }
 
 /// What a request claims is checked with the request, and far below 2^63.
-fn dimensions(rows: Option<usize>, sizes: &[usize]) -> Vec<i64> {
+pub(super) fn dimensions(rows: Option<usize>, sizes: &[usize]) -> Vec<i64> {
     rows.iter().chain(sizes).map(|size| i64::try_from(*size).unwrap_or(i64::MAX)).collect()
 }
 
-fn kind(dtype: Dtype) -> Kind {
+pub(super) fn kind(dtype: Dtype) -> Kind {
     match dtype {
         Dtype::Bool => Kind::Bool,
         Dtype::Uint8 => Kind::Uint8,

@@ -5,6 +5,8 @@ pub(crate) mod lifecycle;
 #[cfg(feature = "torch")]
 pub(crate) mod marked;
 pub(crate) mod models;
+#[cfg(feature = "torch")]
+pub(crate) mod modules;
 pub(crate) mod program;
 #[cfg(feature = "torch")]
 pub(crate) mod raw;
