@@ -63,7 +63,7 @@ fn every_fault_of_the_shape_is_named_at_once() {
         problems(&manifest),
         [
             "version: found \"three\", wanted integer",
-            "engine: found \"onnx\", wanted \"torchscript\"",
+            "engine: found \"onnx\", wanted \"torchscript\" or \"deepfm\"",
             "features[2].range: found [0], wanted 2 items",
             "features[2].rnage: unknown key, wanted one of name, kind, required, default, range, transform, \
              encoding, max_len, calendar",
@@ -73,7 +73,7 @@ fn every_fault_of_the_shape_is_named_at_once() {
             "head.quantile: unknown key, wanted one of kind, output, currency, horizon_days, quantiles",
             "serving.max_batch_rows: missing",
             "colour: unknown key, wanted one of format_version, model, version, task, description, torch_version, \
-             created_at, files, engine, features, inputs, arguments, outputs, head, tolerance, serving",
+             created_at, files, engine, architecture, features, inputs, arguments, outputs, head, tolerance, serving",
         ]
     );
 }

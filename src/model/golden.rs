@@ -74,7 +74,7 @@ pub(super) fn read(manifest: &Manifest, rows: &dyn RowReader, encoder: &Encoder,
 /// Scores the rows and compares the outputs with those of training. One row comes
 /// first, by itself: where it fails, or takes longer than `slowest_row`, no other runs.
 pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, slowest_row: Duration) -> Vec<String> {
-    if let Err(problem) = first_row(engine, golden, slowest_row) {
+    if let Err(problem) = first_row(manifest, engine, golden, slowest_row) {
         return vec![problem];
     }
     let mut problems = Problems::default();
@@ -82,7 +82,7 @@ pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, 
     for (chunk, start) in golden.wanted.chunks(most).zip((0..).step_by(most)) {
         match engine.forward(&[&golden.encoded.slice(start..start + chunk.len())]) {
             Ok(outputs) => compare_outputs(manifest, &outputs, chunk, &mut problems),
-            Err(error) => problems.add(failed(&error)),
+            Err(error) => problems.add(failed(manifest, &error)),
         }
     }
     problems.listed("golden.jsonl")
@@ -90,24 +90,25 @@ pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, 
 
 /// Runs the first row. Its time is that in which its thread ran: what others on the
 /// same cores take, of which a thread of low priority sees much, is not the model's.
-fn first_row(engine: &dyn Forward, golden: &Golden, slowest_row: Duration) -> Result<(), String> {
+fn first_row(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, slowest_row: Duration) -> Result<(), String> {
     let row = golden.encoded.slice(0..1);
     if row.is_empty() {
         return Ok(());
     }
     let (outputs, took) = Took::by(|| engine.forward(&[&row]));
-    outputs.map_err(|error| failed(&error))?;
+    outputs.map_err(|error| failed(manifest, &error))?;
     if took.running > slowest_row {
         let running = took.running;
+        let file = manifest.engine.model_file();
         return Err(format!(
-            "model.pt: one row takes {running:.1?}, wanted at most {slowest_row:?} (models.slowest_row)"
+            "{file}: one row takes {running:.1?}, wanted at most {slowest_row:?} (models.slowest_row)"
         ));
     }
     Ok(())
 }
 
-fn failed(error: &ForwardError) -> String {
-    format!("model.pt: scoring the golden rows failed: {error}")
+fn failed(manifest: &Manifest, error: &ForwardError) -> String {
+    format!("{}: scoring the golden rows failed: {error}", manifest.engine.model_file())
 }
 
 fn compare_inputs(
