@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -76,18 +77,24 @@ def write_version(
     inputs = encode_rows(manifest, golden_rows)
     outputs = forward(frozen, manifest, inputs)
     check_parity(module, frozen, manifest, inputs)
+    lines = golden_lines(golden_rows, inputs, outputs)
+    write_files(folder, lambda: _save(frozen, folder / "model.pt"), manifest, lines, card, most_bytes)
+    return outputs
+
+
+def write_files(folder: Path, save: Callable[[], None], manifest: dict, golden, card: str, most_bytes: int) -> None:
+    """Writes a version's files, the model by `save`, the lines of `golden`, the card and, last, the manifest."""
     # A manifest that describes files about to change must not be seen.
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    _save(frozen, folder / "model.pt")
-    write_jsonl(folder / "golden.jsonl", golden_lines(golden_rows, inputs, outputs))
+    save()
+    write_jsonl(folder / "golden.jsonl", golden)
     (folder / "MODEL_CARD.md").write_text(card, "utf-8")
     write_manifest(folder, manifest)
     size = sum(path.stat().st_size for path in folder.iterdir())
     if size > most_bytes:
         raise ValueError(f"{folder} has {size} bytes, at most {most_bytes} are wanted")
-    print(f"{folder}: {size / 1024:.0f} KiB, {len(golden_rows)} golden rows", file=sys.stderr)
-    return outputs
+    print(f"{folder}: {size / 1024:.0f} KiB", file=sys.stderr)
 
 
 def check_parity(eager, frozen, manifest: dict, inputs: dict[str, np.ndarray]) -> None:

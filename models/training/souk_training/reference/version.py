@@ -1,4 +1,4 @@
-"""Writes the reference model as a version folder."""
+"""Writes the reference model as version folders."""
 
 from __future__ import annotations
 
@@ -12,27 +12,37 @@ from souk_training.reference.rows import build_features, build_inputs, golden_ro
 # As many as the largest batch: requests made of them look up different rows of the table.
 GOLDEN_ROWS = 256
 MOST_BYTES = 256 << 20
+# What is written, on the command line -> the engines of versions 1, 2, …, which hold the same weights.
+ENGINES = {"torchscript": ("torchscript",), "deepfm": ("deepfm",), "both": ("torchscript", "deepfm")}
 
 
-def write_reference(out: Path, form: str, seed: int, ids: int = IDS) -> Path:
-    """Writes `<out>/merchant_gmv/1`; `ids` of each field."""
+def write_reference(out: Path, form: str, seed: int, ids: int = IDS, engine: str = "torchscript") -> list[Path]:
+    """Writes `<out>/merchant_gmv/1`, and `2` for the second engine; `ids` of each field."""
     # Both need torch, which the manifest doesn't.
     from souk_training import export
+    from souk_training.export_native import write_native_version
     from souk_training.reference.network import ReferenceNetwork
 
-    folder = out / "merchant_gmv" / "1"
-    export.new_version(folder)
+    folders = [out / "merchant_gmv" / str(number) for number, _ in enumerate(ENGINES[engine], 1)]
+    for folder in folders:
+        export.new_version(folder)
     export.deterministic(seed)
-    manifest, rows = reference_manifest(form, ids, export.torch_version()), golden_rows(form, GOLDEN_ROWS, seed)
-    export.write_version(folder, ReferenceNetwork(ids), manifest, rows, _card(form, ids), most_bytes=MOST_BYTES)
-    return folder
+    network, rows, text = ReferenceNetwork(ids), golden_rows(form, GOLDEN_ROWS, seed), _card(form, ids)
+    for folder, kind in zip(folders, ENGINES[engine], strict=True):
+        manifest = reference_manifest(form, ids, export.torch_version(), int(folder.name))
+        if kind == "torchscript":
+            export.write_version(folder, network, manifest, rows, text, most_bytes=MOST_BYTES)
+        else:
+            transform = network.transform()
+            write_native_version(folder, network, network.deepfm, manifest, rows, text, transform, MOST_BYTES)
+    return folders
 
 
-def reference_manifest(form: str, ids: int, torch_version: str) -> dict:
+def reference_manifest(form: str, ids: int, torch_version: str, version: int = 1) -> dict:
     """The manifest but for its files."""
     return build_manifest(
         model="merchant_gmv",
-        version=1,
+        version=version,
         task="merchant_gmv",
         description="The reference model of the benchmarks: random weights, no forecast of anything",
         torch_version=torch_version,

@@ -78,8 +78,9 @@ impl Weights {
         let wanted = wanted(architecture);
         // Before the header is read: sizes that overflow are no file's.
         let bytes = wanted.iter().try_fold(0, |bytes: usize, tensor| bytes.checked_add(tensor.bytes()?));
-        if bytes.is_none_or(|bytes| bytes > file.len()) {
-            return Err(format!("has {} bytes, fewer than the architecture's tensors", file.len()));
+        if let Some(bytes) = Some(bytes.unwrap_or(usize::MAX)).filter(|bytes| *bytes > file.len()) {
+            let found = file.len();
+            return Err(format!("has {found} bytes, wanted at least {bytes} for the tensors of its architecture"));
         }
         let (begin, header) = header(&file)?;
         let problems = problems(&header, &wanted);
