@@ -93,12 +93,14 @@ $(CARGO_DENY):
 # How the reference model's features travel: as two lists, or each for itself (extra).
 REFERENCE_FEATURES ?= lists
 REFERENCE := $(abspath $(TARGET))/bench/reference-$(REFERENCE_FEATURES)
+ENGINES := $(abspath $(TARGET))/bench/engines
 SCENARIO ?= open
 ADDR ?= localhost:50051
 
 .PHONY: bench
-bench: setup $(REFERENCE)/merchant_gmv/1/manifest.json ## Measure encoder, stack, forward pass, loading and server into benches/results (ARGS=--quick: minutes)
+bench: setup $(REFERENCE)/merchant_gmv/1/manifest.json $(ENGINES)/merchant_gmv/2/manifest.json ## Measure encoder, stack, forward pass, engines, loading and server into benches/results (ARGS=--quick: minutes)
 	cargo bench $(CARGO_FLAGS) --bench encode --bench batch --bench forward
+	cargo bench $(CARGO_FLAGS) --bench engines -- $(ENGINES)/merchant_gmv
 	cargo bench $(CARGO_FLAGS) --bench loading -- $(REFERENCE)/merchant_gmv/1
 	cargo bench $(CARGO_FLAGS) --bench serving -- --reference $(REFERENCE) --out benches/results $(ARGS)
 
@@ -111,6 +113,9 @@ load: ## Send load to a running server with ghz (SCENARIO=closed|open|mixed|dead
 # Random weights: made once from the training package, without data.
 $(REFERENCE)/merchant_gmv/1/manifest.json: | venv-train
 	$(PYTHON_TRAIN) reference --features $(REFERENCE_FEATURES) --out $(REFERENCE)
+
+$(ENGINES)/merchant_gmv/2/manifest.json: | venv-train
+	$(PYTHON_TRAIN) reference --engine both --features lists --out $(ENGINES)
 
 ## Train
 

@@ -21,6 +21,8 @@ mod batching;
 mod check;
 mod configuration;
 #[cfg(feature = "torch")]
+mod deepfm;
+#[cfg(feature = "torch")]
 mod drain;
 #[cfg(feature = "torch")]
 mod endpoints;

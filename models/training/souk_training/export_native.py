@@ -6,6 +6,7 @@ The file holds numbers and no code. `src/manifest/architecture.rs` says what is 
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def architecture(network: DeepFM, output: str | dict = LINEAR) -> dict:
         raise ValueError(f"{network.members} members, wanted 1: the engine has no ensembles")
     bounds = [*network.offsets.tolist(), network.table.num_embeddings]
     return {
-        "cardinalities": [end - begin for begin, end in zip(bounds, bounds[1:])],
+        "cardinalities": [end - begin for begin, end in pairwise(bounds)],
         "dense": network.n_dense,
         "embedding_dim": network.embedding_dim,
         "hidden": [layer.weight.shape[2] for layer in network.deep],

@@ -37,7 +37,7 @@ def test_both_forms_hold_the_same_values():
 
 def test_a_version_folder_is_written_once(tmp_path):
     pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
-    folder = write_reference(tmp_path, "lists", seed=1, ids=50)
+    [folder] = write_reference(tmp_path, "lists", seed=1, ids=50)
     assert folder == tmp_path / "merchant_gmv" / "1"
     assert sorted(read_manifest(folder)["files"]) == ["MODEL_CARD.md", "golden.jsonl", "model.pt"]
     outputs = [json.loads(line)["outputs"]["ziln"] for line in (folder / "golden.jsonl").read_text().splitlines()]
