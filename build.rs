@@ -18,10 +18,13 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-/// What the data port serves.
+/// The domain services.
 const PROTOS: [&str; 3] = ["souk/v1/feature.proto", "souk/v1/merchant_gmv.proto", "souk/v1/user_portrait.proto"];
 
-/// What the admin port serves. A set of its own, so that neither port's reflection
+/// The Open Inference Protocol, which both ports serve, each its part.
+const INFERENCE: &str = "inference/grpc_service.proto";
+
+/// What only the admin port serves. A set of its own, so that neither port's reflection
 /// tells of the other's services.
 const ADMIN_PROTOS: [&str; 1] = ["souk/v1/model_service.proto"];
 
@@ -39,15 +42,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
     let descriptors = protox::compile(PROTOS, ["proto"])?;
-    let admin = protox::compile(ADMIN_PROTOS, ["proto"])?;
-    fs::write(out.join("souk_descriptor.bin"), descriptors.encode_to_vec())?;
+    let data = protox::compile(PROTOS.iter().chain([&INFERENCE]), ["proto"])?;
+    let admin = protox::compile(ADMIN_PROTOS.iter().chain([&INFERENCE]), ["proto"])?;
+    fs::write(out.join("souk_descriptor.bin"), data.encode_to_vec())?;
     fs::write(out.join("admin_descriptor.bin"), admin.encode_to_vec())?;
     fs::write(out.join("views.rs"), views(&descriptors)?)?;
     tonic_prost_build::configure()
         // In one order, so that the same row gives the same message each time.
         .btree_map(".")
-        .compile_fds(protox::compile(PROTOS.iter().chain(&ADMIN_PROTOS), ["proto"])?)?;
+        .compile_fds(protox::compile(PROTOS.iter().chain(&ADMIN_PROTOS).chain([&INFERENCE]), ["proto"])?)?;
     framed_services(descriptors, &out.join("framed"))?;
+    inference_service(protox::compile([INFERENCE], ["proto"])?, &out.join("oip"))?;
 
     run_path();
     Ok(())
@@ -66,6 +71,23 @@ fn framed_services(descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box
         services = services
             .extern_path(format!(".souk.v1.{request}"), format!("crate::api::frames::{request}"))
             .extern_path(format!(".souk.v1.{reply}"), "crate::api::reply::Reply");
+    }
+    Ok(services.compile_fds(descriptors)?)
+}
+
+/// The inference service once more, for the server alone: requests stay as they came,
+/// and replies are written piece by piece (see `src/api/oip/codec.rs`).
+fn inference_service(descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(out)?;
+    let mut services = tonic_prost_build::configure()
+        .build_client(false)
+        .out_dir(out)
+        .codec_path("crate::api::oip::codec::Wired")
+        .extern_path(".inference", "crate::api::proto::inference");
+    for (message, ours) in
+        [("ModelInferRequest", "Received"), ("ModelInferResponse", "Reply"), ("ModelStreamInferResponse", "Streamed")]
+    {
+        services = services.extern_path(format!(".inference.{message}"), format!("crate::api::oip::codec::{ours}"));
     }
     Ok(services.compile_fds(descriptors)?)
 }

@@ -3,6 +3,8 @@
 //!
 //! It decides nothing: who admits rows or chooses a thread asks here.
 
+mod served;
+
 use std::{
     sync::{
         Mutex,
@@ -12,6 +14,8 @@ use std::{
 };
 
 use rustix::time::{ClockId, clock_gettime};
+
+pub use served::{Answered, Served, Tally};
 
 /// How much of the difference between what a pass took and what it ran for moves
 /// what is expected of the next one.
@@ -40,6 +44,7 @@ pub struct Cost {
     /// what others on the same cores take.
     stretch: AtomicU64,
     fit: Mutex<Fit>,
+    served: Served,
 }
 
 /// What one pass took.
@@ -62,6 +67,11 @@ struct Fit {
 }
 
 impl Cost {
+    /// What the version has done so far.
+    pub fn served(&self) -> &Served {
+        &self.served
+    }
+
     /// How long a thread runs a pass of `rows`; `None` before any was observed.
     pub fn of(&self, rows: usize) -> Option<Duration> {
         let (pass, row) = self.line();

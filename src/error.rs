@@ -18,7 +18,15 @@ pub enum ScoreError {
         /// What was found and what was wanted.
         description: String,
     },
-    /// The request names a model, version or label that isn't there.
+    /// The request names a model that isn't there.
+    #[error("no model {model}; there is: {available}")]
+    UnknownModel {
+        /// What the request asked for.
+        model: String,
+        /// What it could have asked for.
+        available: String,
+    },
+    /// The request names a version or label that isn't there.
     #[error("no {wanted} of model {model}; there is: {available}")]
     NotFound {
         /// The model's name.

@@ -86,6 +86,7 @@ pub(crate) fn version(model: &str, number: u64) -> Version {
         digest: "0".repeat(64),
         head: Head::new(&manifest),
         golden: encoder.empty_rows(0),
+        proved_by: 0,
         encoder,
         engine: Arc::new(Counting::default()),
         manifest,

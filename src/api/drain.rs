@@ -5,7 +5,7 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-use crate::error::ScoreError;
+use crate::{error::ScoreError, registry::OrderError};
 
 /// Shared by all endpoints of a server.
 #[derive(Clone, Default)]
@@ -35,6 +35,20 @@ impl Drain {
     /// Waits until [`Drain::begin`] was called.
     pub async fn begun(&self) {
         self.begun.cancelled().await;
+    }
+
+    /// What becomes of an order, which the drain doesn't wait for: a preparation may
+    /// take minutes.
+    pub(super) async fn unless_begun<T>(
+        &self,
+        order: impl Future<Output = Result<T, OrderError>>,
+    ) -> Result<T, OrderError> {
+        tokio::select! {
+            // First, so that none is begun by a server that stops.
+            biased;
+            () = self.begun() => Err(OrderError::Draining),
+            done = order => done,
+        }
     }
 
     /// Whether [`Drain::begin`] was called.

@@ -17,6 +17,7 @@ mod encode;
 mod frames;
 mod gmv;
 mod json;
+mod oip;
 mod oversize;
 mod parts;
 mod portraits;
@@ -38,6 +39,7 @@ pub use encode::encode_frames;
 pub use frames::{MerchantGmvServiceServer, UserPortraitServiceServer};
 pub use gmv::GmvEndpoint;
 pub use json::{JsonError, JsonForms};
+pub use oip::{GrpcInferenceServiceServer, InferenceEndpoint};
 pub use oversize::oversize_is_exhausted;
 pub use portraits::PortraitEndpoint;
 pub use scoring::{Scoring, today_utc};
@@ -47,6 +49,9 @@ use crate::manifest::Task;
 
 /// The admin port's own service.
 pub const ADMIN_SERVICE: &str = proto::v1::model_service_server::SERVICE_NAME;
+
+/// The Open Inference Protocol's service, for all models.
+pub const INFERENCE_SERVICE: &str = proto::inference::grpc_inference_service_server::SERVICE_NAME;
 
 /// The domain services by their full name, each with the model that it asks.
 pub const SERVICES: [(&str, Task); 2] = [

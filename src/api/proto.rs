@@ -9,6 +9,11 @@ pub mod v1 {
     tonic::include_proto!("souk.v1");
 }
 
+/// The messages and the service of the Open Inference Protocol.
+pub mod inference {
+    tonic::include_proto!("inference");
+}
+
 /// The serialised `FileDescriptorSet` of what the data port serves, for reflection
 /// and for JSON.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/souk_descriptor.bin"));

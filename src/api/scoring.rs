@@ -21,7 +21,7 @@ use crate::{
     manifest::Task,
     model::Version,
     registry::{Registry, Resolved},
-    stack::{Job, Lane, Stack},
+    stack::{Encoding, Job, Lane, Scored, Stack},
     trial::Trials,
 };
 
@@ -49,6 +49,15 @@ pub(super) struct Call {
     pub(super) lane: Lane,
 }
 
+/// How large a request is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// Its rows.
+    pub(super) count: usize,
+    /// Bytes that it holds in memory.
+    pub(super) bytes: usize,
+}
+
 /// Today in UTC.
 pub fn today_utc() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
@@ -57,6 +66,14 @@ pub fn today_utc() -> Date {
 impl Call {
     pub(super) fn new(extensions: &Extensions, lane: Lane) -> Self {
         Self { deadline: extensions.get().copied(), lane }
+    }
+
+    /// What the stack gets.
+    pub(super) fn job(self, version: &Version, size: Size, rows: Encoding) -> Job {
+        let (model, Size { count, bytes }) = (Arc::clone(&version.engine), size);
+        // What fills a batch alone is no company for others.
+        let lane = if count > model.max_batch_rows().get() { Lane::Bulk } else { self.lane };
+        Job { model, count, bytes, rows, deadline: self.deadline.map(|deadline| deadline.0), lane }
     }
 }
 
@@ -92,14 +109,19 @@ impl Scoring {
         entities: Entities,
         call: Call,
     ) -> Result<Part, ScoreError> {
-        let asked = self.trials.asked(&by.version, entities.frames().len());
         let (job, mut read) = self.job::<E>(entities, &by.version, call);
-        let scored = self.stack.clone().ready().await?.call(job).await;
-        asked.ended(scored.as_ref().err());
-        let scored = scored?;
+        let scored = self.score(&by.version, job).await?;
         // There, since the rows were encoded before they were scored.
         let read = read.try_recv().unwrap_or_default();
         Ok(Part { by, read, scored })
+    }
+
+    /// Has the stack score rows of a version, and the trials know how that ended.
+    pub(super) async fn score(&self, version: &Arc<Version>, job: Job) -> Result<Scored, ScoreError> {
+        let asked = self.trials.asked(version, job.count);
+        let scored = self.stack.clone().ready().await?.call(job).await;
+        asked.ended(scored.as_ref().err());
+        scored
     }
 
     /// What the stack gets, and what becomes of each entity once its row is encoded.
@@ -109,12 +131,9 @@ impl Scoring {
         version: &Arc<Version>,
         call: Call,
     ) -> (Job, oneshot::Receiver<Read>) {
-        let model = Arc::clone(&version.engine);
         let count = entities.frames().len();
         let received: usize = entities.frames().iter().map(Bytes::len).sum();
         let bytes = received + count * version.encoder.row_bytes();
-        // What fills a batch alone is no company for others.
-        let lane = if count > model.max_batch_rows().get() { Lane::Bulk } else { call.lane };
         let (tell, read) = oneshot::channel();
         let encoding = encode::<E>(entities, Arc::clone(version), (self.today)());
         let rows = Box::pin(async move {
@@ -123,7 +142,7 @@ impl Scoring {
             let _ = tell.send(read);
             Ok(rows)
         });
-        (Job { model, count, bytes, rows, deadline: call.deadline.map(|deadline| deadline.0), lane }, read)
+        (call.job(version, Size { count, bytes }, rows), read)
     }
 
     fn check_count<E: Entity>(&self, count: usize) -> Result<(), ScoreError> {

@@ -15,7 +15,7 @@ impl From<ScoreError> for Status {
     fn from(error: ScoreError) -> Self {
         let code = match &error {
             ScoreError::BadField { .. } => Code::InvalidArgument,
-            ScoreError::NotFound { .. } => Code::NotFound,
+            ScoreError::UnknownModel { .. } | ScoreError::NotFound { .. } => Code::NotFound,
             ScoreError::NoLiveVersion { .. } | ScoreError::Draining => Code::Unavailable,
             ScoreError::Overloaded { .. } => Code::ResourceExhausted,
             ScoreError::DeadlinePassed => Code::DeadlineExceeded,

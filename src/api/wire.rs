@@ -17,9 +17,11 @@ pub(super) enum Wire<'a> {
     Varint(u64),
     /// 64 bits, as an integer: eight bytes would lie where reading them takes long.
     Fixed64(u64),
+    /// 32 bits, as an integer.
+    Fixed32(u32),
     /// A text, a message or packed numbers.
     Bytes(&'a [u8]),
-    /// 32 bits or a group, which no message here has.
+    /// A group, which no message here has.
     Other,
 }
 
@@ -73,7 +75,7 @@ impl<'a> Wire<'a> {
     pub(super) fn number(self) -> Result<f64, Malformed> {
         match self {
             Self::Fixed64(bits) => Ok(f64::from_bits(bits)),
-            Self::Varint(_) | Self::Bytes(_) | Self::Other => Err(Malformed::Mistyped),
+            Self::Varint(_) | Self::Fixed32(_) | Self::Bytes(_) | Self::Other => Err(Malformed::Mistyped),
         }
     }
 
@@ -89,6 +91,27 @@ impl<'a> Wire<'a> {
         }
     }
 
+    /// Appends one size of a shape, or packed ones, up to `most` in all; how many there
+    /// were.
+    #[allow(clippy::cast_possible_wrap, reason = "so does protobuf")]
+    pub(super) fn sizes(self, into: &mut Vec<i64>, most: usize) -> Result<usize, Malformed> {
+        let mut add = |size: u64| {
+            if into.len() < most {
+                into.push(size as i64);
+            }
+        };
+        let Self::Bytes(mut packed) = self else {
+            add(self.integer()?);
+            return Ok(1);
+        };
+        let mut count = 0;
+        while !packed.is_empty() {
+            add(varint(&mut packed)?);
+            count += 1;
+        }
+        Ok(count)
+    }
+
     pub(super) fn text(self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_invalid| Malformed::NotText)
     }
@@ -96,14 +119,14 @@ impl<'a> Wire<'a> {
     pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Varint(_) | Self::Fixed64(_) | Self::Other => Err(Malformed::Mistyped),
+            Self::Varint(_) | Self::Fixed64(_) | Self::Fixed32(_) | Self::Other => Err(Malformed::Mistyped),
         }
     }
 
     pub(super) fn integer(self) -> Result<u64, Malformed> {
         match self {
             Self::Varint(integer) => Ok(integer),
-            Self::Fixed64(_) | Self::Bytes(_) | Self::Other => Err(Malformed::Mistyped),
+            Self::Fixed64(_) | Self::Fixed32(_) | Self::Bytes(_) | Self::Other => Err(Malformed::Mistyped),
         }
     }
 }
@@ -131,14 +154,23 @@ pub(super) fn next<'a>(bytes: &mut &'a [u8]) -> Result<(u32, Wire<'a>), Malforme
             let length = usize::try_from(varint(bytes)?).map_err(|_too_long| Malformed::Cut)?;
             Wire::Bytes(bytes.split_off(..length).ok_or(Malformed::Cut)?)
         }
+        5 => {
+            let (value, rest) = bytes.split_first_chunk().ok_or(Malformed::Cut)?;
+            *bytes = rest;
+            Wire::Fixed32(u32::from_le_bytes(*value))
+        }
         wire_type => skip(number, wire_type, bytes)?,
     };
     Ok((number, value))
 }
 
-/// Most are of one byte.
+/// Takes a number of variable length off the bytes. Most are of one byte.
+///
+/// # Errors
+///
+/// [`Malformed`] where none begins there.
 #[inline]
-fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
     match bytes.split_first() {
         Some((byte, rest)) if *byte < 0x80 => {
             *bytes = rest;
@@ -148,7 +180,7 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
     }
 }
 
-/// Passes over 32 bits, or over a group to its end.
+/// Passes over a group to its end.
 #[cold]
 fn skip<'a>(number: u32, wire_type: u64, bytes: &mut &'a [u8]) -> Result<Wire<'a>, Malformed> {
     let wire_type = WireType::try_from(wire_type)?;

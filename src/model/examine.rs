@@ -78,8 +78,9 @@ fn examine_into(folder: &VersionFolder, with: &Means<'_>, problems: &mut Vec<Str
     let (encoder, engine, golden) = (encoder?, engine?, golden?);
     problems.extend(golden::score(&manifest, engine.as_ref(), &golden, slowest_row));
 
-    let head = Head::new(&manifest);
-    Some(Version { digest: digest(&bytes), head, encoder, engine, golden: golden.encoded, manifest })
+    let (head, proved_by) = (Head::new(&manifest), golden.len());
+    let golden = golden.into_most_alike();
+    Some(Version { digest: digest(&bytes), head, encoder, engine, golden, proved_by, manifest })
 }
 
 fn not_compared(why: &str) -> String {
@@ -161,7 +162,7 @@ fn golden_rows(
 ) -> Option<golden::Golden> {
     let golden = golden::read(manifest, rows, encoder?, file?);
     problems.extend(golden.problems.iter().cloned());
-    Some(golden).filter(|golden| golden.problems.is_empty() || !golden.encoded.is_empty())
+    Some(golden).filter(|golden| golden.problems.is_empty() || golden.len() > 0)
 }
 
 impl Version {

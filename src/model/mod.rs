@@ -43,8 +43,11 @@ pub struct Version {
     pub head: Head,
     /// From inputs to outputs.
     pub engine: Arc<dyn Forward>,
-    /// Encoded golden rows, for warm-up.
+    /// Encoded golden rows, for warm-up; where they differ in their sizes, those of the
+    /// sizes that most have.
     pub golden: Rows,
+    /// How many golden rows agreed.
+    pub proved_by: usize,
 }
 
 /// Reads rows in protobuf's JSON form. Implemented where protobuf is known.

@@ -102,6 +102,13 @@ pub enum Route {
     Split(Arc<Traffic>),
 }
 
+/// Whether requests are welcome: every model was prepared, and one answers. One broken
+/// model must not take the others from their users.
+pub fn is_ready(models: &Models) -> bool {
+    let prepared = models.values().all(|model| !model.starting);
+    prepared && models.values().any(|model| model.traffic.is_some())
+}
+
 impl Registry {
     /// A registry that knows no model yet.
     pub fn new() -> Self {

@@ -75,6 +75,17 @@ impl Column {
         self.values.numbers(row * self.width..(row + 1) * self.width)
     }
 
+    /// One row as it lies in memory; empty where there are fewer.
+    pub fn row_bytes(&self, row: usize) -> &[u8] {
+        let size = self.width * self.values.dtype().size();
+        self.values.as_bytes().get(row * size..(row + 1) * size).unwrap_or_default()
+    }
+
+    /// Whether all floats of a row are numbers, and not infinite.
+    pub fn is_finite(&self, row: usize) -> bool {
+        self.values.is_finite(row * self.width..(row + 1) * self.width)
+    }
+
     fn with(&self, values: Values) -> Self {
         Self { width: self.width, varying: self.varying.clone(), values }
     }
@@ -127,6 +138,11 @@ impl Rows {
         &self.columns
     }
 
+    /// The columns, for who needs nothing else of them.
+    pub fn into_columns(self) -> Vec<Column> {
+        self.columns
+    }
+
     /// Whether these rows and those of `other` are of the same columns.
     pub fn fits(&self, other: &Self) -> bool {
         let same = |(mine, theirs): (&Column, &Column)| mine.fits(theirs);
@@ -135,8 +151,7 @@ impl Rows {
 
     /// Whether all floats of a row are numbers, and not infinite.
     pub fn is_finite(&self, row: usize) -> bool {
-        let range = |column: &Column| row * column.width..(row + 1) * column.width;
-        self.columns.iter().all(|column| column.values.is_finite(range(column)))
+        self.columns.iter().all(|column| column.is_finite(row))
     }
 
     /// Appends one row: `write` pushes exactly `width` values to every column.
@@ -247,6 +262,12 @@ pub trait Forward: Send + Sync {
     /// Whether `more` rows may run in one pass with the `first` ones.
     fn fits(&self, first: &Rows, more: &Rows) -> bool {
         first.fits(more)
+    }
+
+    /// Whether a row of its outputs is an answer: without NaN and infinities, but where
+    /// the model means them.
+    fn is_answer(&self, outputs: &Rows, row: usize) -> bool {
+        outputs.is_finite(row)
     }
 
     /// The outputs of all rows of `parts`, one part after the other, as many rows

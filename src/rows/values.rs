@@ -65,6 +65,29 @@ impl Values {
         }
     }
 
+    /// Whether all floats are numbers, and not infinite.
+    pub fn is_all_finite(&self) -> bool {
+        self.is_finite(0..self.len())
+    }
+
+    /// The first value in `range` that is wrong, with its place. Integers beyond 2^53 are
+    /// looked at as the nearest float.
+    pub fn find(&self, range: Range<usize>, wrong: impl Fn(f64) -> bool) -> Option<(usize, f64)> {
+        let start = range.start;
+        let first = |values: &mut dyn Iterator<Item = f64>| {
+            values.enumerate().find(|(_, value)| wrong(*value)).map(|(place, value)| (start + place, value))
+        };
+        match self {
+            Self::F32(values) => first(&mut values.get(range)?.iter().map(|&value| value.into())),
+            Self::I64(values) => first(&mut values.get(range)?.iter().map(|&value| value as f64)),
+            Self::Raw { dtype, bytes } => {
+                let size = dtype.size();
+                raw_find(*dtype, bytes.get(range.start * size..range.end * size)?, wrong)
+                    .map(|(place, value)| (start + place, value))
+            }
+        }
+    }
+
     /// Whether all floats in `range` are numbers, and not infinite.
     pub(super) fn is_finite(&self, range: Range<usize>) -> bool {
         match self {
@@ -171,6 +194,28 @@ fn raw_numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
         Dtype::Bfloat16 => each(bytes, |element| bf16::from_le_bytes(element).into()),
         Dtype::Float32 => each(bytes, |element| f32::from_le_bytes(element).into()),
         Dtype::Float64 => each(bytes, f64::from_le_bytes),
+    }
+}
+
+fn raw_find(dtype: Dtype, bytes: &[u8], wrong: impl Fn(f64) -> bool) -> Option<(usize, f64)> {
+    fn first<const SIZE: usize>(
+        bytes: &[u8],
+        wrong: impl Fn(f64) -> bool,
+        number: impl Fn([u8; SIZE]) -> f64,
+    ) -> Option<(usize, f64)> {
+        let numbers = bytes.as_chunks().0.iter().map(|element| number(*element));
+        numbers.enumerate().find(|(_, value)| wrong(*value))
+    }
+    match dtype {
+        Dtype::Bool | Dtype::Uint8 => first(bytes, wrong, |[byte]| byte.into()),
+        Dtype::Int8 => first(bytes, wrong, |element| i8::from_le_bytes(element).into()),
+        Dtype::Int16 => first(bytes, wrong, |element| i16::from_le_bytes(element).into()),
+        Dtype::Int32 => first(bytes, wrong, |element| i32::from_le_bytes(element).into()),
+        Dtype::Int64 => first(bytes, wrong, |element| i64::from_le_bytes(element) as f64),
+        Dtype::Float16 => first(bytes, wrong, |element| f16::from_le_bytes(element).into()),
+        Dtype::Bfloat16 => first(bytes, wrong, |element| bf16::from_le_bytes(element).into()),
+        Dtype::Float32 => first(bytes, wrong, |element| f32::from_le_bytes(element).into()),
+        Dtype::Float64 => first(bytes, wrong, f64::from_le_bytes),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The admin port: `ModelService`, health and reflection.
+//! The admin port: `ModelService`, what the Open Inference Protocol says of models and
+//! orders of them, health and reflection.
 //!
 //! It is not the data port: whoever may ask for a forecast may not choose who
 //! answers. Its health tells of itself, and not of the models.
@@ -14,7 +15,7 @@ use tonic_health::{
 
 use super::{ServerError, health::OTHERS, incoming::Incoming, transport};
 use crate::api::{
-    ADMIN_SERVICE, AdminEndpoint, Administered,
+    ADMIN_SERVICE, AdminEndpoint, Administered, GrpcInferenceServiceServer, InferenceEndpoint,
     proto::{ADMIN_DESCRIPTORS, v1::model_service_server::ModelServiceServer},
 };
 
@@ -66,13 +67,19 @@ impl AdminPort {
 }
 
 fn routes(admin: Administered) -> Result<Routes, ServerError> {
+    let Administered { registry, keeper, drain, .. } = admin.clone();
+    let inference = GrpcInferenceServiceServer::new(InferenceEndpoint::admin(registry, keeper, drain))
+        .max_decoding_message_size(MESSAGE_BYTES);
     let models = ModelServiceServer::new(AdminEndpoint::new(admin)).max_decoding_message_size(MESSAGE_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(ADMIN_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    Ok(Routes::new(models).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?))
+    Ok(Routes::new(models)
+        .add_service(inference)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
 }
 
 fn services() -> impl Iterator<Item = &'static str> {

@@ -1,4 +1,5 @@
-//! What the data port serves, but for health: the domain services and reflection.
+//! What the data port serves, but for health: the domain services, the Open
+//! Inference Protocol and reflection.
 
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use super::ServerError;
 use crate::{
     api::{
-        Drain, GmvEndpoint, MerchantGmvServiceServer, PortraitEndpoint, Scoring, UserPortraitServiceServer,
-        proto::DESCRIPTORS, today_utc,
+        Drain, GmvEndpoint, GrpcInferenceServiceServer, InferenceEndpoint, MerchantGmvServiceServer, PortraitEndpoint,
+        Scoring, UserPortraitServiceServer, proto::DESCRIPTORS, today_utc,
     },
     config::Settings,
     registry::Registry,
@@ -16,13 +17,22 @@ use crate::{
     trial::Trials,
 };
 
+/// What the services need beside what they are told of models.
+pub(super) struct Rooms {
+    pub(super) stack: Stack,
+    pub(super) trials: Trials,
+    /// Where orders are taken, for who gives them here.
+    pub(super) admin_port: u16,
+}
+
 /// All services of the data port but health.
 pub(super) fn routes(
     settings: &Settings,
     registry: &Arc<Registry>,
     drain: &Drain,
-    (stack, trials): (Stack, Trials),
+    rooms: Rooms,
 ) -> Result<Routes, ServerError> {
+    let Rooms { stack, trials, admin_port } = rooms;
     let scoring = Scoring {
         registry: Arc::clone(registry),
         stack,
@@ -36,7 +46,11 @@ pub(super) fn routes(
         .max_decoding_message_size(most)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
-    let portraits = UserPortraitServiceServer::new(PortraitEndpoint::new(scoring))
+    let portraits = UserPortraitServiceServer::new(PortraitEndpoint::new(scoring.clone()))
+        .max_decoding_message_size(most)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let inference = GrpcInferenceServiceServer::new(InferenceEndpoint::data(scoring, admin_port))
         .max_decoding_message_size(most)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
@@ -49,6 +63,7 @@ pub(super) fn routes(
     };
     Ok(Routes::new(gmv)
         .add_service(portraits)
+        .add_service(inference)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
 }

@@ -16,14 +16,19 @@ use tonic_health::{
 use tracing::info;
 
 use crate::{
-    api::{Drain, SERVICES},
+    api::{Drain, INFERENCE_SERVICE, SERVICES},
     manifest::Task,
-    registry::{Models, Registry},
+    registry::{Models, Registry, is_ready},
 };
 
 /// Services of each port that are not about one model.
-pub(super) const OTHERS: [&str; 4] =
-    ["", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+pub(super) const OTHERS: [&str; 5] = [
+    "",
+    INFERENCE_SERVICE,
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
 
 /// The statuses, and the task that keeps them true.
 pub(super) struct Health {
@@ -81,12 +86,6 @@ async fn follow(registry: Arc<Registry>, reporter: HealthReporter, drain: Drain)
             return;
         }
     }
-}
-
-/// Whether the server as a whole is ready.
-pub(super) fn is_ready(models: &Models) -> bool {
-    let prepared = models.values().all(|model| !model.starting);
-    prepared && SERVICES.iter().any(|(_, task)| is_live(models, *task))
 }
 
 fn is_live(models: &Models, task: Task) -> bool {

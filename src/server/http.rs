@@ -19,10 +19,10 @@ use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{health::is_ready, incoming::Incoming};
+use super::incoming::Incoming;
 use crate::{
     api::Drain,
-    registry::{Arm, Model, Registry},
+    registry::{Arm, Model, Registry, is_ready},
     telemetry::Exposition,
 };
 

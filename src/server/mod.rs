@@ -140,7 +140,9 @@ impl Server {
         let http = http::serve(self.http, probed, close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
         let trials = trials::start(&self.settings, &self.registry, &metrics, &setup)?;
-        let routes = data::routes(&self.settings, &self.registry, &self.drain, (stack, trials.clone()))?;
+        let admin_port = self.admin.local_addr().map_or(0, |address| address.port());
+        let rooms = data::Rooms { stack, trials: trials.clone(), admin_port };
+        let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
         let routes = routes.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
         let mut transport = transport::serve(incoming, routes, metrics.clone(), close.clone());

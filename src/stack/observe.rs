@@ -14,6 +14,7 @@ use tower::{Layer, Service};
 
 use super::{Job, Scored, ScoredFuture};
 use crate::{
+    cost::Answered,
     error::{ScoreError, Shortage},
     rows::Forward,
     telemetry::{Metrics, Reason, RowsOutcome},
@@ -39,6 +40,7 @@ struct Observed {
     rows: usize,
     deadline: Option<Instant>,
     metrics: Metrics,
+    begun: Instant,
     answered: bool,
 }
 
@@ -72,7 +74,15 @@ where
     fn call(&mut self, job: Job) -> Self::Future {
         let (model, rows, deadline) = (Arc::clone(&job.model), job.count, job.deadline);
         let scored = self.inner.call(job);
-        Box::pin(Observed { scored, model, rows, deadline, metrics: self.metrics.clone(), answered: false })
+        Box::pin(Observed {
+            scored,
+            model,
+            rows,
+            deadline,
+            metrics: self.metrics.clone(),
+            begun: Instant::now(),
+            answered: false,
+        })
     }
 }
 
@@ -102,9 +112,20 @@ impl Observed {
         if scored.batch_rows > 0 {
             self.metrics.waited(model, scored.queue);
         }
+        self.tally(scored);
+    }
+
+    /// A request is answered where all of its rows are.
+    fn tally(&self, scored: &Scored) {
+        let (served, rows, took) = (self.model.cost().served(), scored.outputs.len(), self.begun.elapsed());
+        if rows < self.rows {
+            return served.failed(rows, took);
+        }
+        served.answered(Answered { rows, took, queue: scored.queue, compute: scored.compute });
     }
 
     fn count_error(&self, error: &ScoreError) {
+        self.model.cost().served().failed(0, self.begun.elapsed());
         let reason = match error {
             ScoreError::Overloaded { shortage: Shortage::Rows { .. }, .. } => Reason::QueueFull,
             ScoreError::Overloaded { shortage: Shortage::Bytes { .. }, .. } => Reason::QueueBytes,
@@ -115,7 +136,10 @@ impl Observed {
             ScoreError::DeadlinePassed => Reason::Expired,
             ScoreError::Draining => Reason::Cancelled,
             ScoreError::Model { .. } => return self.count_rows_as(RowsOutcome::Failed),
-            ScoreError::BadField { .. } | ScoreError::NotFound { .. } | ScoreError::NoLiveVersion { .. } => {
+            ScoreError::BadField { .. }
+            | ScoreError::UnknownModel { .. }
+            | ScoreError::NotFound { .. }
+            | ScoreError::NoLiveVersion { .. } => {
                 return self.count_rows_as(RowsOutcome::Refused);
             }
         };
@@ -132,6 +156,7 @@ impl Drop for Observed {
     fn drop(&mut self) {
         if !self.answered {
             // The connection drops a call whose deadline passed.
+            self.model.cost().served().failed(0, self.begun.elapsed());
             let late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
             let reason = if late { Reason::Expired } else { Reason::Cancelled };
             self.metrics.shed(self.model.identity().0, reason, self.rows);

@@ -42,6 +42,7 @@ impl Asked<'_> {
             None
             | Some(
                 ScoreError::BadField { .. }
+                | ScoreError::UnknownModel { .. }
                 | ScoreError::NotFound { .. }
                 | ScoreError::NoLiveVersion { .. }
                 | ScoreError::Draining

@@ -49,7 +49,7 @@ pub use comparison::{Compared, Figures};
 pub use guard::{Breach, Divergence, Evidence, Guard, broken};
 pub use health::Seen;
 pub use latencies::Latencies;
-pub use scored::Scored;
+pub use scored::{Made, Scored};
 
 /// Reads and writes rows as they came. Implemented where protobuf is known.
 pub trait RowFrames: Send + Sync {

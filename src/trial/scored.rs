@@ -30,6 +30,19 @@ pub struct Scored {
     pub latency: Duration,
 }
 
+/// What a version made of rows that came as tensors.
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    /// How many there were.
+    pub rows: usize,
+    /// How many it failed on.
+    pub failed: usize,
+    /// How many it answered with something that is no number.
+    pub without_number: usize,
+    /// From admission to outputs.
+    pub latency: Duration,
+}
+
 impl Trials {
     /// Takes in what a version made of rows of one request, or of those of them that
     /// are its own. To be called once their reply is made: it takes some nanoseconds
@@ -40,6 +53,17 @@ impl Trials {
         }
         if self.0.shared.watching.load(Ordering::Relaxed) {
             self.on_trial(version, scored, self.0.shared.now());
+        }
+    }
+
+    /// The same of rows that came as tensors: they are counted, and nobody scores them
+    /// again.
+    pub fn answered(&self, version: &Arc<Version>, made: Made) {
+        if self.0.shared.watching.load(Ordering::Relaxed) {
+            let Made { rows, failed, without_number, latency } = made;
+            let (rows, failed, without_number) = (rows as u64, failed as u64, without_number as u64);
+            let request = Request { rows, failed, without_number, latency: Some(latency) };
+            self.count(version, &request, self.0.shared.now());
         }
     }
 

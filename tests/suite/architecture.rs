@@ -107,7 +107,8 @@ fn files(sources: &[Source], wrong: impl Fn(&Source) -> bool) -> Vec<&str> {
 
 #[test]
 fn only_the_torch_engine_says_tch() {
-    let files = files(&shipped(), |source| source.names_crate("tch"));
+    let sources = shipped();
+    let files = files(&sources, |source| source.names_crate("tch"));
     assert!(!files.is_empty() && files.iter().all(|file| file.starts_with("model/torch/")), "{files:?}");
 }
 

@@ -114,6 +114,7 @@ fn assert_equal(place: &str, ours: &Column, theirs: &Value) {
             assert_eq!(ours.len(), theirs.len(), "{place}");
             assert!(ours.iter().zip(&theirs).all(near), "{place}: {ours:?} for {theirs:?}");
         }
+        Values::Raw { .. } => panic!("{place}: features fill no raw columns"),
     }
 }
 

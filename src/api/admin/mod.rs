@@ -82,17 +82,6 @@ impl AdminEndpoint {
             OrderError::UnknownModel { model: crate::error::shown(name), available }
         })
     }
-
-    /// What becomes of an order, which the drain doesn't wait for: a preparation may
-    /// take minutes.
-    async fn outcome<T>(&self, order: impl Future<Output = Result<T, OrderError>>) -> Result<T, OrderError> {
-        tokio::select! {
-            // First, so that none is begun by a server that stops.
-            biased;
-            () = self.admin.drain.begun() => Err(OrderError::Draining),
-            done = order => done,
-        }
-    }
 }
 
 #[tonic::async_trait]
@@ -108,7 +97,7 @@ impl ModelService for AdminEndpoint {
     async fn get_model(&self, request: Request<GetModelRequest>) -> Result<Response<GetModelResponse>, Status> {
         let name = request.into_inner().model;
         let model = self.known(&name)?;
-        let history = self.outcome(self.admin.keeper.history(&name)).await?;
+        let history = self.admin.drain.unless_begun(self.admin.keeper.history(&name)).await?;
         let history = history.iter().map(change).collect();
         let comparisons = self.admin.trials.comparisons(&name).iter().map(comparison).collect();
         Ok(Response::new(GetModelResponse { model: Some(model), history, comparisons }))
@@ -119,7 +108,7 @@ impl ModelService for AdminEndpoint {
         request: Request<LoadVersionRequest>,
     ) -> Result<Response<LoadVersionResponse>, Status> {
         let LoadVersionRequest { model, version } = request.into_inner();
-        self.outcome(self.admin.keeper.load(&model, version)).await?;
+        self.admin.drain.unless_begun(self.admin.keeper.load(&model, version)).await?;
         Ok(Response::new(LoadVersionResponse { version: self.version(&model, version) }))
     }
 
@@ -128,7 +117,7 @@ impl ModelService for AdminEndpoint {
         request: Request<UnloadVersionRequest>,
     ) -> Result<Response<UnloadVersionResponse>, Status> {
         let UnloadVersionRequest { model, version } = request.into_inner();
-        self.outcome(self.admin.keeper.unload(&model, version)).await?;
+        self.admin.drain.unless_begun(self.admin.keeper.unload(&model, version)).await?;
         Ok(Response::new(UnloadVersionResponse { version: self.version(&model, version) }))
     }
 
@@ -138,14 +127,14 @@ impl ModelService for AdminEndpoint {
         let policy = policy::read(policy.unwrap_or_default())?;
         let reason = told::reason(&reason);
         let traffic = NewTraffic { model: model.clone(), policy, from: expected_revision, reason };
-        let changed = self.outcome(self.admin.keeper.set_traffic(traffic, &by)).await?;
+        let changed = self.admin.drain.unless_begun(self.admin.keeper.set_traffic(traffic, &by)).await?;
         Ok(Response::new(SetTrafficResponse { change: Some(change(&changed)), model: self.model(&model) }))
     }
 
     async fn rollback(&self, request: Request<RollbackRequest>) -> Result<Response<RollbackResponse>, Status> {
         let by = author(&request.get_ref().author, request.remote_addr());
         let model = request.into_inner().model;
-        let changed = self.outcome(self.admin.keeper.roll_back(&model, &by)).await?;
+        let changed = self.admin.drain.unless_begun(self.admin.keeper.roll_back(&model, &by)).await?;
         Ok(Response::new(RollbackResponse { change: Some(change(&changed)), model: self.model(&model) }))
     }
 

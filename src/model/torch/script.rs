@@ -1,7 +1,10 @@
 //! TorchScript modules: tensors, a list or a dictionary in; a tensor, a tuple, a list or a
 //! dictionary out.
 
-use std::{num::NonZeroUsize, sync::OnceLock};
+use std::{
+    num::NonZeroUsize,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use tch::{CModule, IValue, TchError, Tensor};
 
@@ -13,7 +16,7 @@ use super::{
 use crate::{
     cost::Cost,
     manifest::{Arguments, InputSpec, Manifest, OutputSpec, Task},
-    rows::{Forward, ForwardError, Rows},
+    rows::{Column, Forward, ForwardError, Rows},
 };
 
 /// A module, and what its manifest says of it.
@@ -26,8 +29,9 @@ pub(super) struct TorchScript {
     inputs: Vec<InputSpec>,
     arguments: Arguments,
     outputs: Vec<OutputSpec>,
-    /// Whether it returns a tensor and not one in something; known after the first pass.
-    returns_tensor: OnceLock<bool>,
+    /// Whether it takes tensors and returns one, neither in something else; known after
+    /// the first pass.
+    is_plain: AtomicBool,
     cost: Cost,
 }
 
@@ -42,21 +46,22 @@ impl TorchScript {
             inputs: manifest.inputs.clone(),
             arguments: manifest.arguments,
             outputs: manifest.outputs.clone(),
-            returns_tensor: OnceLock::new(),
+            is_plain: AtomicBool::new(false),
             cost: Cost::default(),
         }
     }
 
     fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ForwardError> {
-        let plain = self.arguments == Arguments::Tensors && self.returns_tensor.get() == Some(&true);
-        if plain {
+        // What a module returns is part of its type: the next pass returns the same.
+        if self.is_plain.load(Ordering::Relaxed) {
             return Ok(vec![self.module.forward_ts(&inputs).map_err(raised)?]);
         }
         let returned = self.module.forward_is(&self.arguments(&inputs)).map_err(|error| {
             empty(inputs);
             raised(error)
         })?;
-        self.returns_tensor.get_or_init(|| matches!(returned, IValue::Tensor(_)));
+        let is_plain = self.arguments == Arguments::Tensors && matches!(returned, IValue::Tensor(_));
+        self.is_plain.store(is_plain, Ordering::Relaxed);
         self.returned(returned)
     }
 
@@ -125,6 +130,11 @@ impl Forward for TorchScript {
 
     fn fits(&self, first: &Rows, more: &Rows) -> bool {
         tensors::fit(&self.inputs, first, more)
+    }
+
+    fn is_answer(&self, outputs: &Rows, row: usize) -> bool {
+        let finite = |(spec, column): (&OutputSpec, &Column)| spec.non_finite || column.is_finite(row);
+        self.outputs.iter().zip(outputs.columns()).all(finite)
     }
 
     fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {

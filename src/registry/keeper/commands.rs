@@ -20,12 +20,36 @@ pub(super) enum Command {
 
 /// What somebody wants.
 pub(super) enum Order {
-    Load { model: String, version: u64, answer: Answer<()> },
-    Unload { model: String, version: u64, answer: Answer<()> },
-    SetTraffic { traffic: NewTraffic, by: String, answer: Answer<Change> },
-    RollBack { model: String, by: String, answer: Answer<Change> },
-    TakeBack { model: String, version: u64, reason: String },
-    History { model: String, answer: Answer<Vec<Change>> },
+    /// The newest on disk where it names none.
+    Load {
+        model: String,
+        version: Option<u64>,
+        answer: Answer<()>,
+    },
+    Unload {
+        model: String,
+        version: u64,
+        answer: Answer<()>,
+    },
+    SetTraffic {
+        traffic: NewTraffic,
+        by: String,
+        answer: Answer<Change>,
+    },
+    RollBack {
+        model: String,
+        by: String,
+        answer: Answer<Change>,
+    },
+    TakeBack {
+        model: String,
+        version: u64,
+        reason: String,
+    },
+    History {
+        model: String,
+        answer: Answer<Vec<Change>>,
+    },
 }
 
 /// A policy that is to be followed once its versions are in memory.

@@ -175,7 +175,17 @@ impl Keeper {
     ///
     /// [`OrderError`] with all reasons of a version that stays out.
     pub async fn load(&self, model: &str, version: u64) -> Result<(), OrderError> {
-        let (model, version) = (model.to_owned(), version);
+        let (model, version) = (model.to_owned(), Some(version));
+        self.order(|answer| Order::Load { model, version, answer }).await
+    }
+
+    /// The same for the newest version on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`OrderError`] with all reasons of a version that stays out.
+    pub async fn load_newest(&self, model: &str) -> Result<(), OrderError> {
+        let (model, version) = (model.to_owned(), None);
         self.order(|answer| Order::Load { model, version, answer }).await
     }
 

@@ -23,13 +23,15 @@ impl Work {
         }
     }
 
-    fn load(&mut self, name: &str, number: u64, answer: Answer<()>) {
+    fn load(&mut self, name: &str, wanted: Option<u64>, answer: Answer<()>) {
         // What was copied a moment ago is there.
         self.look();
         let kept = match self.known(name) {
             Ok(kept) => kept,
             Err(unknown) => return drop(answer.send(Err(unknown))),
         };
+        // No version has the number 0.
+        let number = wanted.or_else(|| kept.folders.keys().next_back().copied()).unwrap_or_default();
         if kept.resident(number).is_none() && !kept.folders.contains_key(&number) {
             let unknown =
                 OrderError::UnknownVersion { model: name.to_owned(), version: number, available: kept.available() };

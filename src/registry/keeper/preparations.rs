@@ -99,7 +99,7 @@ impl Work {
 
     fn proved(&mut self, name: &str, number: u64, version: Version, took: Duration) {
         let Some(kept) = self.models.get_mut(name) else { return };
-        let (golden, digest) = (version.golden.len(), version.digest.get(..12).unwrap_or_default().to_owned());
+        let (golden, digest) = (version.proved_by, version.digest.get(..12).unwrap_or_default().to_owned());
         let waiters = match kept.stages.remove(&number) {
             Some(Stage::Preparing(preparing)) => preparing.waiters,
             Some(Stage::Resident(_) | Stage::Rejected { .. }) | None => Vec::new(),

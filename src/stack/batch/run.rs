@@ -20,6 +20,7 @@ pub(super) fn answers(batch: &Batch, metrics: &Metrics) -> Vec<Answer> {
     let rows = inputs.iter().map(|rows| rows.len()).sum();
     let pass = Pass { began: *began, compute: took.wall, rows };
     count(batch, pass, metrics);
+    model.cost().served().pass();
     if outcome.failed.is_empty() {
         model.cost().learn(rows, took);
     }

@@ -1,0 +1,115 @@
+//! Outputs to a reply: what says what they are, encoded once, and their elements as they
+//! lie in memory.
+
+use bytes::{BufMut as _, BytesMut};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, int64, key_len};
+
+use super::{codec::Reply, datatype, plan};
+use crate::{
+    manifest::{Dim, OutputSpec},
+    registry::Resolved,
+    rows::Column,
+};
+
+/// The fields of a `ModelInferResponse`.
+const MODEL_NAME: u32 = 1;
+const MODEL_VERSION: u32 = 2;
+const ID: u32 = 3;
+const PARAMETERS: u32 = 4;
+const OUTPUTS: u32 = 5;
+
+/// The fields of an entry of a map, and of an `InferParameter`.
+const KEY: u32 = 1;
+const VALUE: u32 = 2;
+const BOOL_PARAM: u32 = 1;
+const STRING_PARAM: u32 = 3;
+
+/// What a head takes that is usual, in bytes; more is made room for later.
+const USUAL: usize = 320;
+
+/// What a reply says beside its outputs.
+pub(super) struct About<'a> {
+    pub(super) by: &'a Resolved,
+    pub(super) id: &'a str,
+    pub(super) rows: usize,
+    pub(super) streamed: bool,
+}
+
+/// The reply with these outputs, each as the manifest says.
+pub(super) fn reply(about: &About<'_>, outputs: Vec<(&OutputSpec, Column)>) -> Reply {
+    let version = &about.by.version;
+    let mut head = BytesMut::with_capacity(USUAL);
+    string_field(MODEL_NAME, &version.manifest.model, &mut head);
+    string_field(MODEL_VERSION, &version.manifest.version.to_string(), &mut head);
+    if !about.id.is_empty() {
+        string_field(ID, about.id, &mut head);
+    }
+    if !about.by.label.is_empty() {
+        text_parameter("label", &about.by.label, &mut head);
+    }
+    text_parameter("digest", &version.digest, &mut head);
+    if about.streamed {
+        final_response(&mut head);
+    }
+    let rows = plan::has_rows(&version.manifest).then_some(about.rows);
+    let mut raw = Vec::with_capacity(outputs.len());
+    for (spec, column) in outputs {
+        output(spec, &shape(spec, &column, rows), &mut head);
+        raw.push(column.values.into_bytes());
+    }
+    Reply { head: head.freeze(), raw }
+}
+
+/// The sizes of an output.
+fn shape(spec: &OutputSpec, column: &Column, rows: Option<usize>) -> Vec<i64> {
+    let mut open = column.varying.iter().copied();
+    let size = |dim: &Dim| dim.size().or_else(|| open.next()).unwrap_or_default();
+    let row: Vec<usize> = spec.shape.iter().map(size).collect();
+    // What lies in memory is far below 2^63.
+    rows.into_iter().chain(row).map(|size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
+}
+
+fn output(spec: &OutputSpec, shape: &[i64], into: &mut BytesMut) {
+    let datatype = datatype::name(spec.dtype);
+    let len = text_len(1, &spec.name) + text_len(2, datatype) + int64::encoded_len_packed(3, shape);
+    delimit(OUTPUTS, len, into);
+    string_field(1, &spec.name, into);
+    string_field(2, datatype, into);
+    int64::encode_packed(3, shape, into);
+}
+
+fn text_parameter(key: &str, value: &str, into: &mut BytesMut) {
+    let parameter = text_len(STRING_PARAM, value);
+    delimit(PARAMETERS, text_len(KEY, key) + delimited_len(VALUE, parameter), into);
+    string_field(KEY, key, into);
+    delimit(VALUE, parameter, into);
+    string_field(STRING_PARAM, value, into);
+}
+
+/// Triton's way to say that no further reply belongs to the request.
+fn final_response(into: &mut BytesMut) {
+    let key = "triton_final_response";
+    delimit(PARAMETERS, text_len(KEY, key) + delimited_len(VALUE, 2), into);
+    string_field(KEY, key, into);
+    delimit(VALUE, 2, into);
+    encode_key(BOOL_PARAM, WireType::Varint, into);
+    encode_varint(1, into);
+}
+
+fn text_len(field: u32, text: &str) -> usize {
+    delimited_len(field, text.len())
+}
+
+fn delimited_len(field: u32, bytes: usize) -> usize {
+    key_len(field) + encoded_len_varint(bytes as u64) + bytes
+}
+
+fn delimit(field: u32, bytes: usize, into: &mut BytesMut) {
+    encode_key(field, WireType::LengthDelimited, into);
+    encode_varint(bytes as u64, into);
+}
+
+fn string_field(field: u32, text: &str, into: &mut BytesMut) {
+    delimit(field, text.len(), into);
+    into.put_slice(text.as_bytes());
+}

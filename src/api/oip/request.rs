@@ -1,0 +1,240 @@
+//! A `ModelInferRequest`, read where it lies: what it says of tensors, without their
+//! elements.
+//!
+//! Nothing is copied but the sizes of shapes, and what is kept of a message is bounded:
+//! an empty input takes two bytes on the wire and some dozens in memory.
+
+use std::{ops::Range, time::Duration};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{
+    super::wire::{Malformed, Wire, next},
+    faults::{fault, of_input},
+};
+use crate::error::ScoreError;
+
+/// Most inputs, outputs or raw contents of a request.
+const MOST_TENSORS: usize = 1024;
+
+/// Most dimensions of a tensor: as many as libtorch has.
+const MOST_DIMS: usize = 64;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Request<'a> {
+    pub(super) model: &'a str,
+    pub(super) version: &'a str,
+    pub(super) id: &'a str,
+    pub(super) parameters: Parameters<'a>,
+    pub(super) inputs: Vec<Input<'a>>,
+    /// The names of the outputs that are wanted; none for all.
+    pub(super) outputs: Vec<&'a str>,
+    pub(super) raw: Vec<&'a [u8]>,
+    /// Of all shapes.
+    sizes: Vec<i64>,
+}
+
+/// An input, without its raw contents.
+#[derive(Debug, Default)]
+pub(super) struct Input<'a> {
+    pub(super) name: &'a str,
+    pub(super) datatype: &'a str,
+    /// Among [`Request::sizes`].
+    shape: Range<usize>,
+    /// An `InferTensorContents`; empty where there is none.
+    pub(super) contents: &'a [u8],
+}
+
+/// The parameters that have a meaning here.
+#[derive(Debug, Default)]
+pub(super) struct Parameters<'a> {
+    pub(super) priority: u64,
+    /// From the request's arrival on.
+    pub(super) timeout: Option<Duration>,
+    pub(super) entity_id: &'a str,
+}
+
+/// An `InferParameter`.
+#[derive(Debug, Clone, Copy)]
+enum Choice<'a> {
+    Integer(i64),
+    Unsigned(u64),
+    Text(&'a str),
+    Other,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a message.
+    ///
+    /// # Errors
+    ///
+    /// [`ScoreError::BadField`] where it is none, or beyond what is looked at.
+    pub(super) fn read(mut message: &'a [u8]) -> Result<Self, ScoreError> {
+        let mut request = Self::default();
+        while !message.is_empty() {
+            let field = next(&mut message).and_then(|(number, value)| request.plain(number, value));
+            match field.map_err(|malformed| fault("request", malformed.to_string()))? {
+                None => {}
+                Some(Part::Parameter(entry)) => request.parameters.add(entry)?,
+                Some(Part::Input(input)) => request.add_input(input)?,
+                Some(Part::Output(output)) => request.add_output(output)?,
+                Some(Part::Raw(bytes)) => {
+                    few(request.raw.len(), "raw_input_contents")?;
+                    request.raw.push(bytes);
+                }
+            }
+        }
+        Ok(request)
+    }
+
+    /// The sizes of an input's shape.
+    pub(super) fn shape(&self, input: &Input<'_>) -> &[i64] {
+        self.sizes.get(input.shape.clone()).unwrap_or_default()
+    }
+
+    /// A number that is the same for the same contents, in the order in which they were
+    /// sent.
+    pub(super) fn hash(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        self.raw.iter().for_each(|bytes| hash.update(bytes));
+        self.inputs.iter().for_each(|input| hash.update(input.contents));
+        hash.digest()
+    }
+
+    /// Takes in a field, or hands it back where it has parts.
+    fn plain(&mut self, number: u32, value: Wire<'a>) -> Result<Option<Part<'a>>, Malformed> {
+        match number {
+            1 => self.model = value.text()?,
+            2 => self.version = value.text()?,
+            3 => self.id = value.text()?,
+            4 => return Ok(Some(Part::Parameter(value.bytes()?))),
+            5 => return Ok(Some(Part::Input(value.bytes()?))),
+            6 => return Ok(Some(Part::Output(value.bytes()?))),
+            7 => return Ok(Some(Part::Raw(value.bytes()?))),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn add_input(&mut self, bytes: &'a [u8]) -> Result<(), ScoreError> {
+        few(self.inputs.len(), "inputs")?;
+        let place = self.inputs.len();
+        let malformed = |malformed: Malformed| fault(&format!("inputs[{place}]"), malformed.to_string());
+        let input = Input::read(bytes, &mut self.sizes).map_err(malformed)?;
+        if input.shape.len() > MOST_DIMS {
+            let description = format!("has {} sizes, wanted at most {MOST_DIMS}", input.shape.len());
+            return Err(of_input(input.name, ".shape", description));
+        }
+        self.inputs.push(input);
+        Ok(())
+    }
+
+    fn add_output(&mut self, mut bytes: &'a [u8]) -> Result<(), ScoreError> {
+        few(self.outputs.len(), "outputs")?;
+        let mut name = "";
+        while !bytes.is_empty() {
+            let field = next(&mut bytes).and_then(|(number, value)| match number {
+                1 => value.text().map(|text| name = text),
+                _ => Ok(()),
+            });
+            field.map_err(|malformed| fault(&format!("outputs[{}]", self.outputs.len()), malformed.to_string()))?;
+        }
+        self.outputs.push(name);
+        Ok(())
+    }
+}
+
+/// A field of a request that has parts, as it came.
+enum Part<'a> {
+    Parameter(&'a [u8]),
+    Input(&'a [u8]),
+    Output(&'a [u8]),
+    Raw(&'a [u8]),
+}
+
+/// Whether there may be one more than so many.
+fn few(so_many: usize, field: &str) -> Result<(), ScoreError> {
+    if so_many < MOST_TENSORS {
+        return Ok(());
+    }
+    Err(fault(field, format!("there are more than {MOST_TENSORS} in one request")))
+}
+
+impl<'a> Input<'a> {
+    fn read(mut bytes: &'a [u8], sizes: &mut Vec<i64>) -> Result<Self, Malformed> {
+        let start = sizes.len();
+        let mut input = Self { shape: start..start, ..Self::default() };
+        while !bytes.is_empty() {
+            match next(&mut bytes)? {
+                (1, name) => input.name = name.text()?,
+                (2, datatype) => input.datatype = datatype.text()?,
+                (3, size) => input.shape.end += size.sizes(sizes, start + MOST_DIMS)?,
+                // Several would be one. No client sends several.
+                (5, contents) if input.contents.is_empty() => input.contents = contents.bytes()?,
+                (5, _) => return Err(Malformed::Mistyped),
+                _ => {}
+            }
+        }
+        Ok(input)
+    }
+}
+
+impl<'a> Parameters<'a> {
+    fn add(&mut self, mut bytes: &'a [u8]) -> Result<(), ScoreError> {
+        let (mut key, mut value) = ("", Choice::Other);
+        while !bytes.is_empty() {
+            let field = next(&mut bytes).and_then(|(number, found)| match number {
+                1 => found.text().map(|text| key = text),
+                2 => Choice::read(found.bytes()?).map(|choice| value = choice),
+                _ => Ok(()),
+            });
+            field.map_err(|malformed| fault("parameters", malformed.to_string()))?;
+        }
+        match key {
+            "priority" => self.priority = value.number("priority")?,
+            "timeout" => {
+                let micros = value.number("timeout")?;
+                self.timeout = (micros > 0).then(|| Duration::from_micros(micros));
+            }
+            "entity_id" => self.entity_id = value.text("entity_id")?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Choice<'a> {
+    #[allow(clippy::cast_possible_wrap, reason = "so does protobuf")]
+    fn read(mut bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut choice = Self::Other;
+        while !bytes.is_empty() {
+            choice = match next(&mut bytes)? {
+                (2, value) => Self::Integer(value.integer()? as i64),
+                (3, value) => Self::Text(value.text()?),
+                (5, value) => Self::Unsigned(value.integer()?),
+                _ => Self::Other,
+            };
+        }
+        Ok(choice)
+    }
+
+    fn number(self, key: &str) -> Result<u64, ScoreError> {
+        let wrong =
+            |found: String| fault(&format!("parameters[{key:?}]"), format!("is {found}, wanted an integer from 0"));
+        match self {
+            Self::Unsigned(number) => Ok(number),
+            Self::Integer(number) => u64::try_from(number).map_err(|_negative| wrong(number.to_string())),
+            Self::Text(_) | Self::Other => Err(wrong("no integer".into())),
+        }
+    }
+
+    fn text(self, key: &str) -> Result<&'a str, ScoreError> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Integer(_) | Self::Unsigned(_) | Self::Other => {
+                Err(fault(&format!("parameters[{key:?}]"), "is no text, wanted one"))
+            }
+        }
+    }
+}
