@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from souk_training.reference.rows import FORMS
+from souk_training.reference.rows import FORMS, TENSORS
 
 # Task on the command line -> module with add_train_arguments(parser), train(args),
 # add_rows_arguments(parser), rows(args). Imported when chosen: only training needs torch.
@@ -83,21 +83,28 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reference(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder of models; gets merchant_gmv/1, and 2")
+    parser.add_argument("--out", type=Path, required=True, help="folder of models; gets MODEL/1, and 2")
     parser.add_argument(
         "--engine",
         choices=["torchscript", "deepfm", "both"],
         default="torchscript",
         help="for whom; both: versions 1 and 2 with the same weights",
     )
-    parser.add_argument("--features", choices=FORMS, default=FORMS[0], help="each for itself, or as two lists")
+    parser.add_argument(
+        "--features",
+        choices=[*FORMS, TENSORS],
+        default=FORMS[0],
+        help="each for itself, as two lists, or none: a model of the task `tensors`, deepfm/1",
+    )
+    parser.add_argument("--hidden", default="400-400-400", help="sizes of the hidden layers")
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(run=_write_reference)
 
 
 def _write_reference(args: argparse.Namespace) -> None:
     version = importlib.import_module("souk_training.reference.version")
-    version.write_reference(args.out, args.features, args.seed, engine=args.engine)
+    hidden = tuple(int(size) for size in args.hidden.split("-"))
+    version.write_reference(args.out, args.features, args.seed, engine=args.engine, hidden=hidden)
 
 
 def _add_fixtures(parser: argparse.ArgumentParser) -> None:

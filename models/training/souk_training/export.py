@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from souk_training.encode import encode_rows
-from souk_training.golden import golden_lines, write_jsonl
+from souk_training.golden import inputs_of, proving_lines, write_jsonl
 from souk_training.manifest import MANIFEST_FILE, TOLERANCE, write_manifest
 
 # The server's libtorch; an artefact of another release may not load there.
@@ -64,20 +63,21 @@ def write_version(
     folder: Path,
     module: torch.nn.Module,
     manifest: dict,
-    golden_rows: list[dict],
+    golden_rows: list[dict] | dict[str, np.ndarray],
     card: str,
     most_bytes: int = MAX_VERSION_BYTES,
     inference: torch.nn.Module | None = None,
 ) -> dict:
     """Writes `model.pt`, `golden.jsonl`, `MODEL_CARD.md` and, last, `manifest.json`; returns golden outputs.
 
+    `golden_rows` of the task `tensors` are inputs, name -> `[n, *shape]`.
     `inference` is frozen where it is given, a form of `module` that costs less and agrees with it.
     """
     module, frozen = module.eval(), freeze(inference or module)
-    inputs = encode_rows(manifest, golden_rows)
+    inputs = inputs_of(manifest, golden_rows)
     outputs = forward(frozen, manifest, inputs)
     check_parity(module, frozen, manifest, inputs)
-    lines = golden_lines(golden_rows, inputs, outputs)
+    lines = proving_lines(golden_rows, inputs, outputs)
     write_files(folder, lambda: _save(frozen, folder / "model.pt"), manifest, lines, card, most_bytes)
     return outputs
 

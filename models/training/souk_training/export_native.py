@@ -14,9 +14,8 @@ import torch
 from safetensors import numpy as safetensors
 
 from souk_training.deepfm import DeepFM
-from souk_training.encode import encode_rows
 from souk_training.export import MAX_VERSION_BYTES, forward, write_files
-from souk_training.golden import golden_lines
+from souk_training.golden import inputs_of, proving_lines
 
 LINEAR = "linear"
 
@@ -26,7 +25,7 @@ def write_native_version(
     module: torch.nn.Module,
     network: DeepFM,
     manifest: dict,
-    golden_rows: list[dict],
+    golden_rows: list[dict] | dict[str, np.ndarray],
     card: str,
     output: str | dict = LINEAR,
     most_bytes: int = MAX_VERSION_BYTES,
@@ -36,9 +35,9 @@ def write_native_version(
     `module` is the whole model, whose outputs the golden rows get; `output` is what it does to those of `network`.
     """
     manifest = {**manifest, "engine": "deepfm", "architecture": architecture(network, output)}
-    inputs = encode_rows(manifest, golden_rows)
+    inputs = inputs_of(manifest, golden_rows)
     outputs = forward(module.eval(), manifest, inputs)
-    lines = golden_lines(golden_rows, inputs, outputs)
+    lines = proving_lines(golden_rows, inputs, outputs)
     write_files(folder, lambda: save(network, folder / "model.safetensors"), manifest, lines, card, most_bytes)
     return outputs
 

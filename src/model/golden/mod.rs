@@ -130,12 +130,7 @@ pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, 
 
 /// Runs the first row. Its time is that in which its thread ran: what others on the
 /// same cores take, of which a thread of low priority sees much, is not the model's.
-fn first_row(
-    manifest: &Manifest,
-    engine: &dyn Forward,
-    golden: &Golden,
-    slowest_row: Duration,
-) -> Result<(), String> {
+fn first_row(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, slowest_row: Duration) -> Result<(), String> {
     let Some(row) = golden.groups.first().map(|group| group.encoded.slice(0..1)) else { return Ok(()) };
     let (outputs, took) = Took::by(|| engine.forward(&[&row]));
     outputs.map_err(|error| failed(manifest, &error))?;
