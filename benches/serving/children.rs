@@ -19,16 +19,13 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use crate::{
     libtorch::{Choice, measure::Passes},
-    load::{Load, Measured},
+    load::{Asks, Load, Measured},
     process::{Process, Usage},
     raw::Raw,
 };
 
 /// Longer than any server here takes to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The service that must be SERVING.
-const SERVICE: &str = "souk.v1.MerchantGmvService";
 
 /// A server under test.
 pub(crate) struct Contender {
@@ -45,8 +42,8 @@ pub(crate) struct Contender {
 }
 
 impl Contender {
-    /// `souk serve` with the models below `root`.
-    pub(crate) async fn souk(program: &Path, root: &Path, log: &Path) -> anyhow::Result<Self> {
+    /// `souk serve` with the models below `root`, ready for what will be asked.
+    pub(crate) async fn souk(program: &Path, root: &Path, asks: Asks, log: &Path) -> anyhow::Result<Self> {
         let (grpc, http, admin) = (free_address()?, free_address()?, free_address()?);
         let mut command = Command::new(program);
         command
@@ -55,7 +52,7 @@ impl Contender {
             .env("SOUK__SERVER__HTTP_LISTEN", http.to_string())
             .env("SOUK__SERVER__ADMIN_LISTEN", admin.to_string())
             .env("SOUK__MODELS__ROOT", root);
-        Self::start(command, log, [grpc, http, admin], SERVICE).await
+        Self::start(command, log, [grpc, http, admin], asks.service()).await
     }
 
     /// The echo server.

@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::load::Asks;
+
 /// The program that cargo built beside this one.
 const SOUK: &str = env!("CARGO_BIN_EXE_souk");
 
@@ -35,7 +37,7 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, value_name = "SCENARIO", num_args = 1.., value_delimiter = ',')]
     pub(crate) only: Vec<Scenario>,
     /// Only these models.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "shipped,reference")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "shipped,reference,tensors-small,tensors-large")]
     pub(crate) models: Vec<Model>,
     /// Only these numbers of callers in the closed loop.
     #[arg(long, value_delimiter = ',', default_value = "1,8,32,64,128")]
@@ -46,6 +48,9 @@ pub(crate) struct Settings {
     /// The folder of models that holds the reference one; `make bench` makes it.
     #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("target/bench/reference-lists"))]
     pub(crate) reference: PathBuf,
+    /// The folder with the folders of models of those that are asked for tensors; `make bench` makes them.
+    #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("target/bench/tensors"))]
+    pub(crate) tensors: PathBuf,
     /// Where the table and the plots land, but for those of --quick [default: standard output only].
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
@@ -67,6 +72,10 @@ pub(crate) enum Model {
     Shipped,
     /// A DeepFM as large as rankers have, with random weights.
     Reference,
+    /// The same with hidden layers of 128-64, as a model of the task `tensors`.
+    TensorsSmall,
+    /// The same with hidden layers of 400-400-400, as a model of the task `tensors`.
+    TensorsLarge,
 }
 
 /// What is measured.
@@ -88,6 +97,8 @@ pub(crate) enum Scenario {
     Swap,
     /// A version that scores what another one answers.
     Shadow,
+    /// Callers of the Open Inference Protocol that wait for their answers.
+    Tensors,
 }
 
 impl Settings {
@@ -101,10 +112,16 @@ impl Settings {
         self.only.is_empty() || self.only.contains(&scenario)
     }
 
-    /// Whether a scenario of a single version is to be measured.
-    pub(crate) fn wants_beside_echo(&self) -> bool {
+    /// Whether a scenario of a single version of this model is to be measured.
+    pub(crate) fn wants_beside_echo(&self, model: Model) -> bool {
         let of_versions = |scenario: &Scenario| matches!(scenario, Scenario::Swap | Scenario::Shadow);
-        self.only.is_empty() || !self.only.iter().all(of_versions)
+        let of_tensors = |scenario: &Scenario| *scenario == Scenario::Tensors;
+        match model.asks() {
+            Asks::Tensors => self.wants(Scenario::Tensors),
+            Asks::Forecasts => {
+                self.only.is_empty() || !self.only.iter().all(|only| of_versions(only) || of_tensors(only))
+            }
+        }
     }
 
     /// How often everything is measured.
@@ -128,10 +145,12 @@ impl Settings {
     }
 
     /// The folder of models that the server is given.
-    pub(crate) fn root(&self, model: Model) -> &PathBuf {
+    pub(crate) fn root(&self, model: Model) -> PathBuf {
         match model {
-            Model::Shipped => &self.shipped,
-            Model::Reference => &self.reference,
+            Model::Shipped => self.shipped.clone(),
+            Model::Reference => self.reference.clone(),
+            Model::TensorsSmall => self.tensors.join("128-64"),
+            Model::TensorsLarge => self.tensors.join("400-400-400"),
         }
     }
 }
@@ -142,6 +161,24 @@ impl Model {
         match self {
             Self::Shipped => "shipped",
             Self::Reference => "reference",
+            Self::TensorsSmall => "tensors 128-64",
+            Self::TensorsLarge => "tensors 400-400-400",
+        }
+    }
+
+    /// What it is asked.
+    pub(crate) fn asks(self) -> Asks {
+        match self {
+            Self::Shipped | Self::Reference => Asks::Forecasts,
+            Self::TensorsSmall | Self::TensorsLarge => Asks::Tensors,
+        }
+    }
+
+    /// Its folder below that of models.
+    pub(crate) fn folder(self) -> &'static str {
+        match self.asks() {
+            Asks::Forecasts => "merchant_gmv",
+            Asks::Tensors => "deepfm",
         }
     }
 }

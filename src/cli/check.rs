@@ -25,7 +25,7 @@ Examples:
   souk check models/merchant_gmv/3     one version
 
 Prints one line for each version and one for each problem. Exit code 1 where any version has a problem.
-A model.pt whose sha256 is not the manifest's is never loaded, since loading it runs its code: the outputs
+A model whose sha256 is not the manifest's is never loaded, since loading a model.pt runs its code: the outputs
 of its golden rows are not compared then, and a line says so. A version that takes more than a second for
 one row is refused before the others are scored; a server's limit is models.slowest_row.")]
 pub(super) struct Check {

@@ -7,6 +7,7 @@
 //!
 //! The JSON Schema in `models/manifest.schema.json` is made from these types.
 
+mod architecture;
 mod explain;
 mod feature;
 #[cfg(test)]
@@ -24,12 +25,13 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use architecture::{Architecture, Transformed};
 pub(crate) use feature::LONGEST_LIST;
 pub use feature::{Calendar, DefaultValue, Encoding, Feature, Kind, Transform};
 pub use head::{Calibration, GroupSpec, HeadSpec};
 pub use parse::{ManifestError, json_schema};
 pub use tensor::{Arguments, Dim, InputSpec, OutputSpec};
-pub(crate) use validate::{NEEDED_FILES, is_plain_name};
+pub(crate) use validate::is_plain_name;
 
 /// The only `format_version` that this program reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -54,10 +56,14 @@ pub struct Manifest {
     /// When the version was made, RFC 3339, e.g. `2026-01-31T00:00:00Z`.
     pub created_at: String,
     /// The version's files and the sha256 of each, 64 lower-case hexadecimal
-    /// digits. `model.pt` and `golden.jsonl` must be among them.
+    /// digits. `golden.jsonl` and the engine's file must be among them: `model.pt` for
+    /// `torchscript`, `model.safetensors` for `deepfm`.
     pub files: BTreeMap<String, String>,
     /// What runs the model.
     pub engine: Engine,
+    /// What the weights are those of. For the engine `deepfm`, and no other.
+    #[serde(default)]
+    pub architecture: Option<Architecture>,
     /// The features that the model reads, each listed once. None for the task `tensors`.
     #[serde(default)]
     pub features: Vec<Feature>,
@@ -92,11 +98,15 @@ pub enum Task {
 }
 
 /// What runs a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
-    /// A TorchScript archive, run by libtorch.
+    /// A TorchScript archive, `model.pt`, run by libtorch. Loading it runs its code.
+    #[default]
     Torchscript,
+    /// Weights of a DeepFM, `model.safetensors`, run by Souk's own code. The file holds
+    /// none: one that comes from anybody can be loaded.
+    Deepfm,
 }
 
 /// How far a served output may be from the golden one:
@@ -126,6 +136,29 @@ pub struct Serving {
     /// to `max_batch_rows`.
     #[serde(default)]
     pub warmup_rows: Vec<usize>,
+}
+
+impl Engine {
+    /// The name in the manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Torchscript => "torchscript",
+            Self::Deepfm => "deepfm",
+        }
+    }
+
+    /// The file that holds the model.
+    pub fn model_file(self) -> &'static str {
+        match self {
+            Self::Torchscript => "model.pt",
+            Self::Deepfm => "model.safetensors",
+        }
+    }
+
+    /// Files without which no version can be proved.
+    pub(crate) fn needed_files(self) -> [&'static str; 2] {
+        [self.model_file(), "golden.jsonl"]
+    }
 }
 
 impl Task {

@@ -2,10 +2,11 @@
 //!
 //! The server and `souk check` use the same examination. A model file whose
 //! digest is wrong is never given to an engine, whoever asks: a TorchScript
-//! archive runs code.
+//! archive runs code, and whatever the file holds, it is not what was trained.
 
 use std::{sync::Arc, time::Duration};
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     features::Encoder,
     heads::Head,
-    manifest::{Manifest, NEEDED_FILES, Task},
+    manifest::{Engine, Manifest, Task},
     rows::{Forward, Rows},
 };
 
@@ -58,18 +59,20 @@ fn examine_into(folder: &VersionFolder, with: &Means<'_>, problems: &mut Vec<Str
     };
     problems.extend(mismatches(folder, &manifest, engines));
 
-    let mut files = folder.files(manifest.files.iter().map(|(name, digest)| (name.as_str(), digest.as_str())));
+    let model_file = manifest.engine.model_file();
+    let digests = manifest.files.iter().map(|(name, digest)| (name.as_str(), digest.as_str()));
+    let mut files = folder.files(model_file, digests);
     problems.append(&mut files.problems);
     let encoder = Encoder::new(&manifest, rows.fields(manifest.task)).map_err(|found| problems.extend(found)).ok();
     let model = files.model.take();
     let engine = model.as_ref().and_then(|model| load(engines, &manifest, model, problems));
     let why_not = match (&model, &engine, &encoder) {
-        (None, ..) => Some("model.pt is not the file that was trained"),
-        (_, None, _) => Some("model.pt can't be loaded"),
-        (.., None) => Some("no row can be encoded by this manifest"),
+        (None, ..) => Some(format!("{model_file} is not the file that was trained")),
+        (_, None, _) => Some(format!("{model_file} can't be loaded")),
+        (.., None) => Some("no row can be encoded by this manifest".to_owned()),
         (Some(_), Some(_), Some(_)) => None,
     };
-    problems.extend(why_not.map(not_compared));
+    problems.extend(why_not.as_deref().map(not_compared));
     drop(model);
     let golden = golden_rows(&manifest, rows, encoder.as_ref(), files.golden.as_ref(), problems);
     let (encoder, engine, golden) = (encoder?, engine?, golden?);
@@ -89,10 +92,11 @@ fn files_at_least(folder: &VersionFolder, manifest: &[u8]) -> Vec<String> {
     let mut problems = Vec::new();
     let manifest: Value = serde_json::from_slice(manifest).unwrap_or_default();
     if let Some(files) = manifest.get("files").and_then(Value::as_object) {
-        let missing = NEEDED_FILES.iter().filter(|name| !files.contains_key(**name));
+        let engine = manifest.get("engine").and_then(|name| Engine::deserialize(name).ok()).unwrap_or_default();
+        let missing = engine.needed_files().into_iter().filter(|name| !files.contains_key(*name));
         problems.extend(missing.map(|name| format!("{MANIFEST}: files.{name}: missing")));
         let digests = files.iter().filter_map(|(name, digest)| Some((name.as_str(), digest.as_str()?)));
-        problems.append(&mut folder.files(digests).problems);
+        problems.append(&mut folder.files(engine.model_file(), digests).problems);
     }
     problems.push(not_compared("manifest.json can't be understood"));
     problems
@@ -145,7 +149,8 @@ fn load(
     model: &ModelFile,
     problems: &mut Vec<String>,
 ) -> Option<Arc<dyn Forward>> {
-    engines.load(manifest, model).map_err(|reason| problems.push(format!("model.pt: {reason}"))).ok()
+    let problem = |reason| format!("{}: {reason}", manifest.engine.model_file());
+    engines.load(manifest, model).map_err(|reason| problems.push(problem(reason))).ok()
 }
 
 fn golden_rows(

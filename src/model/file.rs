@@ -20,7 +20,7 @@ const MIB: u64 = 1 << 20;
 /// have some 10 MB, and parsing takes a multiple of it in memory.
 pub(super) const MOST_MANIFEST: u64 = 16 * MIB;
 
-/// Most bytes of `model.pt`, which is copied. Larger ones than libtorch runs on a
+/// Most bytes of a model, which is copied. Larger ones than libtorch runs on a
 /// CPU within any deadline.
 pub(super) const MOST_MODEL: u64 = 16 * 1024 * MIB;
 

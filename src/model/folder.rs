@@ -14,9 +14,6 @@ use crate::manifest::is_plain_name;
 /// The file that says what the others are.
 pub(super) const MANIFEST: &str = "manifest.json";
 
-/// The trained model.
-pub(super) const MODEL: &str = "model.pt";
-
 /// The rows that prove it.
 pub(super) const GOLDEN: &str = "golden.jsonl";
 
@@ -90,12 +87,12 @@ impl VersionFolder {
     }
 
     /// Reads every one of these files once, so that what was checked is what is
-    /// loaded.
-    pub(super) fn files<'a>(&self, wanted: impl IntoIterator<Item = (&'a str, &'a str)>) -> Files {
+    /// loaded. The one named `model` holds the trained model.
+    pub(super) fn files<'a>(&self, model: &str, wanted: impl IntoIterator<Item = (&'a str, &'a str)>) -> Files {
         let mut files = Files::default();
         // Another folder's file is a problem of the manifest.
         for (name, wanted) in wanted.into_iter().filter(|(name, _)| is_plain_name(name)) {
-            let file = match self.file(name) {
+            let file = match self.file(name, name == model) {
                 Ok(file) => file,
                 Err(fault) => {
                     files.problems.push(format!("{name}: {fault}"));
@@ -116,10 +113,10 @@ impl VersionFolder {
     }
 
     /// Keeps only what is needed.
-    fn file(&self, name: &str) -> Result<Hashed, FileFault> {
+    fn file(&self, name: &str, is_model: bool) -> Result<Hashed, FileFault> {
         let path = self.path.join(name);
         match name {
-            MODEL => {
+            _ if is_model => {
                 let (model, digest) = ModelFile::copied(&path, MOST_MODEL)?;
                 Ok(Hashed { digest, kept: Kept::Model(model) })
             }

@@ -7,9 +7,9 @@
 //! change after it was hashed even where it stays open; an unnamed file on a disk
 //! (`O_TMPFILE`), which needs a place that may be written to, and can't be sealed.
 
-use std::{fs::File, io, path::Path};
+use std::{borrow::Cow, fs::File, io, path::Path};
 
-use super::file::{self, FileFault};
+use super::file::{self, FileFault, MOST_MODEL};
 
 /// The copy. Its memory is free again once this is dropped.
 #[derive(Debug)]
@@ -54,6 +54,18 @@ impl ModelFile {
         Ok((Self { held: Held::Bytes(bytes) }, digest))
     }
 
+    /// All its bytes, in memory of their own where they can be had no other way.
+    ///
+    /// # Errors
+    ///
+    /// [`FileFault`] where the system doesn't give them, or has no memory for them.
+    pub fn bytes(&self) -> Result<Cow<'_, [u8]>, FileFault> {
+        match self.place() {
+            Place::Path(path) => file::read(Path::new(&path), MOST_MODEL).map(Cow::Owned),
+            Place::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+
     /// Where its bytes are.
     pub fn place(&self) -> Place<'_> {
         match &self.held {
@@ -74,7 +86,7 @@ fn path_of(file: &File) -> String {
 fn unnamed() -> io::Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
 
-    let file = File::from(memfd_create("model.pt", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    let file = File::from(memfd_create("model", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
     // A container may have no /proc.
     std::fs::metadata(path_of(&file))?;
     Ok(file)
@@ -105,10 +117,7 @@ mod tests {
     use super::*;
 
     fn bytes_of(file: &ModelFile) -> Vec<u8> {
-        match file.place() {
-            Place::Path(path) => fs::read(path).unwrap(),
-            Place::Bytes(bytes) => bytes.to_vec(),
-        }
+        file.bytes().unwrap().into_owned()
     }
 
     #[test]

@@ -22,6 +22,8 @@ mod check;
 mod configuration;
 mod deploy;
 #[cfg(feature = "torch")]
+mod deepfm;
+#[cfg(feature = "torch")]
 mod drain;
 #[cfg(feature = "torch")]
 mod endpoints;

@@ -27,7 +27,6 @@ const CONNECTIONS: usize = 4;
 /// Windows wide enough never to be waited for.
 const WINDOW: u32 = 16 << 20;
 
-pub(crate) const PREDICT: &str = "/souk.v1.MerchantGmvService/PredictGmv";
 pub(crate) const STREAM: &str = "/souk.v1.MerchantGmvService/StreamGmv";
 
 /// Connections to one server.
@@ -35,6 +34,7 @@ pub(crate) struct Connections {
     all: Vec<Connection>,
     headers: HeaderMap,
     origin: String,
+    method: &'static str,
 }
 
 /// One connection; ends when it is dropped, in the middle of whatever happens.
@@ -105,8 +105,12 @@ impl Connection {
 }
 
 impl Connections {
-    /// Opens all; each call will carry `deadline`.
-    pub(crate) async fn open(target: SocketAddr, deadline: Option<Duration>) -> anyhow::Result<Self> {
+    /// Opens all; each call will be of `method` and carry `deadline`.
+    pub(crate) async fn open(
+        target: SocketAddr,
+        method: &'static str,
+        deadline: Option<Duration>,
+    ) -> anyhow::Result<Self> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/grpc"));
         headers.insert("te", HeaderValue::from_static("trailers"));
@@ -117,7 +121,7 @@ impl Connections {
         for _ in 0..CONNECTIONS {
             all.push(Connection::open(target).await?);
         }
-        Ok(Self { all, headers, origin: format!("http://{target}") })
+        Ok(Self { all, headers, origin: format!("http://{target}"), method })
     }
 
     /// The connection of this caller.
@@ -142,7 +146,7 @@ impl Connections {
     }
 
     async fn answer(&self, caller: usize, request: &Encoded) -> anyhow::Result<Answer> {
-        let (response, mut body) = self.of(caller)?.begin(self.head(PREDICT)?).await?;
+        let (response, mut body) = self.of(caller)?.begin(self.head(self.method)?).await?;
         body.send_data(request.frame.clone(), true)?;
         let (head, mut body) = response.await?.into_parts();
         let message = read(&mut body).await?;

@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Bench,
-    connection::{Connection, PREDICT},
-};
+use super::{Bench, connection::Connection};
 
 /// Requests that a client has open when it vanishes.
 const OPEN: usize = 8;
@@ -16,7 +13,7 @@ pub(crate) async fn send(bench: &Arc<Bench>, times: usize) -> anyhow::Result<()>
         let connection = Connection::open(bench.load.target).await?;
         let mut open = Vec::new();
         for turn in 0..OPEN {
-            let (answer, mut body) = connection.begin(bench.connections.head(PREDICT)?).await?;
+            let (answer, mut body) = connection.begin(bench.connections.head(bench.load.asks.method())?).await?;
             body.send_data(bench.requests.at(client + turn).frame.clone(), true)?;
             open.push((answer, body));
         }

@@ -35,6 +35,7 @@ use self::{
 };
 
 pub(crate) use record::{LONGEST, Measured, Percentiles};
+pub(crate) use requests::Asks;
 
 /// What to send, and how.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub(crate) struct Load {
     pub(crate) target: SocketAddr,
     /// Its process, whose time and memory are read.
     pub(crate) server: u32,
+    /// What is asked.
+    pub(crate) asks: Asks,
     /// The version's `golden.jsonl`: the rows that are sent.
     pub(crate) golden: PathBuf,
     /// Rows in a request.
@@ -108,8 +111,8 @@ pub(crate) fn run(spec: &str) -> anyhow::Result<()> {
 }
 
 async fn measure(load: Load) -> anyhow::Result<Measured> {
-    let requests = Requests::read(&load.golden, load.rows)?;
-    let connections = Connections::open(load.target, load.deadline).await?;
+    let requests = Requests::read(&load.golden, load.asks, load.rows)?;
+    let connections = Connections::open(load.target, load.asks.method(), load.deadline).await?;
     let window = Window::after(load.warm_up, load.length);
     let recorder = Mutex::new(Recorder::new(&load)?);
     let shape = load.shape;

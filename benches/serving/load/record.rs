@@ -6,9 +6,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use prost::Message as _;
 use serde::{Deserialize, Serialize};
-use souk::api::proto::v1::PredictGmvResponse;
 use tonic::Code;
 
 use super::{
@@ -162,15 +160,12 @@ impl Recorder {
 
     fn check(&mut self, call: &Call<'_>, answer: &Answer) {
         self.checked += 1;
-        let decoded = answer.body.get(PREFIX..).and_then(|message| PredictGmvResponse::decode(message).ok());
-        let right = decoded.as_ref().is_some_and(|message| call.request.is_answered_by(message));
-        self.wrong += u64::from(!right);
+        let said = answer.body.get(PREFIX..).map(|message| call.request.said_by(message)).unwrap_or_default();
+        self.wrong += u64::from(!said.right);
         if let Some(trace) = &mut self.trace {
-            let served_by = decoded.as_ref().and_then(|message| message.served_by.as_ref());
-            trace.add(call, served_by.map_or(0, |served_by| served_by.version));
+            trace.add(call, said.version);
         }
-        let timing = decoded.and_then(|message| message.timing).unwrap_or_default();
-        self.batch_rows += u64::from(timing.batch_rows);
+        self.batch_rows += u64::from(said.batch_rows);
     }
 
     fn refused(&mut self, call: &Call<'_>, answer: &Answer) {

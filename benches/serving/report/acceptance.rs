@@ -8,7 +8,7 @@ use crate::{
     raw::Raw,
     results::{Figures, Kind, Rate, Results, Start},
     scenarios::overload::{CALLERS, DEADLINE, TIMES},
-    settings::Model::{self, Reference, Shipped},
+    settings::Model::{self, Reference, Shipped, TensorsLarge, TensorsSmall},
     spread::Spread,
 };
 
@@ -39,7 +39,7 @@ use Bound::{AtLeast, AtMost};
 /// Everything that must hold.
 pub(super) fn lines(results: &Results) -> Vec<Line> {
     let parts = [normal(results), by_the_clock(results), overload(results), edges(results), server(results)];
-    let parts = parts.into_iter().chain([swap::lines(results)]);
+    let parts = parts.into_iter().chain([tensors(results), swap::lines(results)]);
     parts.flatten().collect()
 }
 
@@ -82,6 +82,22 @@ fn normal(results: &Results) -> Vec<Line> {
         line("C = 64, 1 row, reference: at least 0.55 × the echo's requests/s", reference.by_echo(rate), AtLeast(0.55)),
         line("C = 8, 64 rows, shipped: at least 0.42 × the forward pass's rows/s", page(Shipped), AtLeast(0.42)),
         line("C = 8, 64 rows, reference: at least 0.72 × the forward pass's rows/s", page(Reference), AtLeast(0.72)),
+    ]
+}
+
+/// The Open Inference Protocol.
+fn tensors(results: &Results) -> Vec<Line> {
+    let one = results.figures(TensorsSmall, Kind::Closed { callers: 64, rows: 1 }).by_echo(Measured::per_second);
+    let page = |model| results.figures(model, Kind::Closed { callers: 8, rows: 64 }).by_raw(&results.raw(model));
+    let rows = "C = 8, 64 rows";
+    vec![
+        line("C = 64, 1 row, tensors 128-64: at least 0.8 × the echo's requests/s", one, AtLeast(0.8)),
+        line(format!("{rows}, tensors 128-64: at least 0.45 × the forward pass's"), page(TensorsSmall), AtLeast(0.45)),
+        line(
+            format!("{rows}, tensors 400-400-400: at least 0.72 × the forward pass's"),
+            page(TensorsLarge),
+            AtLeast(0.72),
+        ),
     ]
 }
 

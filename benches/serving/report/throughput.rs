@@ -30,7 +30,8 @@ const HEAD: [&str; 16] = [
 
 /// All tables.
 pub(super) fn tables(results: &Results) -> String {
-    [Model::Shipped, Model::Reference].into_iter().filter_map(|model| of_model(results, model)).collect()
+    let models = [Model::Shipped, Model::Reference, Model::TensorsSmall, Model::TensorsLarge];
+    models.into_iter().filter_map(|model| of_model(results, model)).collect()
 }
 
 fn of_model(results: &Results, model: Model) -> Option<String> {

@@ -50,7 +50,7 @@ impl<'s> Hall<'s> {
     ) -> anyhow::Result<Self> {
         let logs = tempfile::tempdir()?;
         let (program, root) = (settings.souk.canonicalize()?, root.canonicalize()?);
-        let souk = Contender::souk(&program, &root, &logs.path().join("souk.log")).await?;
+        let souk = Contender::souk(&program, &root, model.asks(), &logs.path().join("souk.log")).await?;
         let echo = Contender::echo(&logs.path().join("echo.log")).await?;
         Ok(Self { settings, model, souk, progress, echo, golden, _logs: logs })
     }
@@ -102,6 +102,7 @@ impl<'s> Hall<'s> {
         Load {
             target: contender.grpc,
             server: contender.id(),
+            asks: self.model.asks(),
             golden: self.golden.clone(),
             rows: ask.rows,
             shape: ask.shape,

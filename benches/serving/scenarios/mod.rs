@@ -12,6 +12,7 @@ mod orders;
 pub(crate) mod overload;
 mod shadow;
 mod swap;
+mod tensors;
 mod twins;
 
 use std::{
@@ -29,6 +30,7 @@ use self::{
 };
 use crate::{
     children,
+    load::Asks,
     results::Results,
     settings::{Model, Scenario, Settings},
 };
@@ -40,11 +42,11 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<Results> {
     for repetition in 1..=settings.repetitions() {
         for &model in &settings.models {
             progress.set_prefix(format!("{repetition}/{}", settings.repetitions()));
-            if settings.wants_beside_echo() {
+            if settings.wants_beside_echo(model) {
                 one_model(settings, model, &progress, &mut results).await.with_context(|| model.name())?;
             }
             // Once: they repeat what they do by themselves.
-            if repetition == 1 {
+            if repetition == 1 && model.asks() == Asks::Forecasts {
                 versions(settings, model, &progress, &mut results).await.with_context(|| model.name())?;
             }
         }
@@ -64,8 +66,11 @@ async fn one_model(
     let length = settings.length().min(Duration::from_secs(1));
     results.raw.push((model, children::raw(&version.path, length).await?));
     let golden = version.path.join("golden.jsonl");
-    let hall = Hall::open(settings, model, settings.root(model), golden, progress.clone()).await?;
+    let hall = Hall::open(settings, model, &settings.root(model), golden, progress.clone()).await?;
     results.starts.push((model, hall.start()?));
+    if model.asks() == Asks::Tensors {
+        return tensors::run(&hall, results).await;
+    }
     if settings.wants(Scenario::Closed) {
         closed::run(&hall, results).await?;
     }
@@ -106,10 +111,10 @@ async fn versions(
 
 /// The version that the server will answer with.
 pub(crate) fn version(settings: &Settings, model: Model) -> anyhow::Result<VersionFolder> {
-    let folder = settings.root(model).join("merchant_gmv");
+    let folder = settings.root(model).join(model.folder());
     ensure!(
         folder.is_dir(),
-        "{} is missing (`make bench` makes the reference model; --models shipped does without)",
+        "{} is missing (`make bench` makes all but the shipped model; --models shipped does without)",
         folder.display()
     );
     let versions = VersionFolder::of_model(&folder)?;

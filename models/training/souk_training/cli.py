@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from souk_training.reference.rows import FORMS
+from souk_training.reference.rows import FORMS, TENSORS
 
 # Task on the command line -> module with add_train_arguments(parser), train(args),
 # add_rows_arguments(parser), rows(args). Imported when chosen: only training needs torch.
@@ -15,6 +15,7 @@ TASKS = {"merchant-gmv": "souk_training.gmv.commands", "user-portrait": "souk_tr
 # Data set -> module with adapt(data: Path, out: Path).
 ADAPTERS = {"koubei": "souk_training.adapters.koubei", "complete-journey": "souk_training.adapters.complete_journey"}
 FIXTURES = {
+    "deepfm": ("souk_training.fixtures_deepfm", "write_deepfm_version"),
     "encoding": ("souk_training.fixtures", "write_encoding_fixtures"),
     "heads": ("souk_training.fixtures_heads", "write_head_fixtures"),
     "marked": ("souk_training.fixtures_marked", "write_marked_module"),
@@ -55,7 +56,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         _add_task_verb(command.add_subparsers(required=True, metavar="TASK"), verb, arguments)
     _add_metrics(commands.add_parser("metrics", help="WAPE, RMSLE and coverage of scored rows"))
     _add_reference(commands.add_parser("reference", help="write the large model that benchmarks are run on"))
-    _add_fixtures(commands.add_parser("fixtures", help="write reference encodings, heads or modules for tests"))
+    _add_fixtures(commands.add_parser("fixtures", help="write reference encodings, heads or models for tests"))
     return parser
 
 
@@ -83,13 +84,28 @@ def _add_metrics(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reference(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder of models; gets merchant_gmv/1")
-    parser.add_argument("--features", choices=FORMS, default=FORMS[0], help="each for itself, or as two lists")
-    parser.add_argument("--seed", type=int, default=1)
-    version = "souk_training.reference.version"
-    parser.set_defaults(
-        run=lambda args: importlib.import_module(version).write_reference(args.out, args.features, args.seed)
+    parser.add_argument("--out", type=Path, required=True, help="folder of models; gets MODEL/1, and 2")
+    parser.add_argument(
+        "--engine",
+        choices=["torchscript", "deepfm", "both"],
+        default="torchscript",
+        help="for whom; both: versions 1 and 2 with the same weights",
     )
+    parser.add_argument(
+        "--features",
+        choices=[*FORMS, TENSORS],
+        default=FORMS[0],
+        help="each for itself, as two lists, or none: a model of the task `tensors`, deepfm/1",
+    )
+    parser.add_argument("--hidden", default="400-400-400", help="sizes of the hidden layers")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.set_defaults(run=_write_reference)
+
+
+def _write_reference(args: argparse.Namespace) -> None:
+    version = importlib.import_module("souk_training.reference.version")
+    hidden = tuple(int(size) for size in args.hidden.split("-"))
+    version.write_reference(args.out, args.features, args.seed, engine=args.engine, hidden=hidden)
 
 
 def _add_fixtures(parser: argparse.ArgumentParser) -> None:

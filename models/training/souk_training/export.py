@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from souk_training.encode import encode_rows
-from souk_training.golden import golden_lines, write_jsonl
+from souk_training.golden import inputs_of, proving_lines, write_jsonl
 from souk_training.manifest import MANIFEST_FILE, TOLERANCE, write_manifest
 
 # The server's libtorch; an artefact of another release may not load there.
@@ -63,31 +63,38 @@ def write_version(
     folder: Path,
     module: torch.nn.Module,
     manifest: dict,
-    golden_rows: list[dict],
+    golden_rows: list[dict] | dict[str, np.ndarray],
     card: str,
     most_bytes: int = MAX_VERSION_BYTES,
     inference: torch.nn.Module | None = None,
 ) -> dict:
     """Writes `model.pt`, `golden.jsonl`, `MODEL_CARD.md` and, last, `manifest.json`; returns golden outputs.
 
+    `golden_rows` of the task `tensors` are inputs, name -> `[n, *shape]`.
     `inference` is frozen where it is given, a form of `module` that costs less and agrees with it.
     """
     module, frozen = module.eval(), freeze(inference or module)
-    inputs = encode_rows(manifest, golden_rows)
+    inputs = inputs_of(manifest, golden_rows)
     outputs = forward(frozen, manifest, inputs)
     check_parity(module, frozen, manifest, inputs)
+    lines = proving_lines(golden_rows, inputs, outputs)
+    write_files(folder, lambda: _save(frozen, folder / "model.pt"), manifest, lines, card, most_bytes)
+    return outputs
+
+
+def write_files(folder: Path, save: Callable[[], None], manifest: dict, golden, card: str, most_bytes: int) -> None:
+    """Writes a version's files, the model by `save`, the lines of `golden`, the card and, last, the manifest."""
     # A manifest that describes files about to change must not be seen.
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    _save(frozen, folder / "model.pt")
-    write_jsonl(folder / "golden.jsonl", golden_lines(golden_rows, inputs, outputs))
+    save()
+    write_jsonl(folder / "golden.jsonl", golden)
     (folder / "MODEL_CARD.md").write_text(card, "utf-8")
     write_manifest(folder, manifest)
     size = sum(path.stat().st_size for path in folder.iterdir())
     if size > most_bytes:
         raise ValueError(f"{folder} has {size} bytes, at most {most_bytes} are wanted")
-    print(f"{folder}: {size / 1024:.0f} KiB, {len(golden_rows)} golden rows", file=sys.stderr)
-    return outputs
+    print(f"{folder}: {size / 1024:.0f} KiB", file=sys.stderr)
 
 
 def check_parity(eager, frozen, manifest: dict, inputs: dict[str, np.ndarray]) -> None:

@@ -24,6 +24,21 @@ def golden_lines(rows: list[dict], inputs: dict, outputs: dict) -> Iterator[dict
         yield line
 
 
+def inputs_of(manifest: dict, rows: list[dict] | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs of golden rows, which for the task `tensors` are the inputs themselves."""
+    return rows if isinstance(rows, dict) else encode_rows(manifest, rows)
+
+
+def proving_lines(rows: list[dict] | dict[str, np.ndarray], inputs: dict, outputs: dict) -> Iterator[dict]:
+    """The lines of `golden.jsonl`; those of the task `tensors` hold no `row`. Its rows are of one dimension here."""
+    if not isinstance(rows, dict):
+        yield from golden_lines(rows, inputs, outputs)
+        return
+    for index in range(len(next(iter(inputs.values())))):
+        of_row = [{name: flat(array[index]) for name, array in arrays.items()} for arrays in (inputs, outputs)]
+        yield dict(zip(("inputs", "outputs"), of_row, strict=True))
+
+
 def write_encoded(path: Path, manifest: dict, rows: list[dict], chunk: int = 4096) -> None:
     """Encodes `rows` and writes them in chunks, so that memory does not grow with the number of rows."""
 

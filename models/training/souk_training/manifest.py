@@ -19,7 +19,9 @@ from souk_training.manifest_keys import check_keys
 from souk_training.manifest_tensors import check_tensors
 
 MANIFEST_FILE = "manifest.json"
-REQUIRED_FILES = ("model.pt", "golden.jsonl")
+# Engine -> the file that holds the model.
+MODEL_FILES = {"torchscript": "model.pt", "deepfm": "model.safetensors"}
+GOLDEN_FILE = "golden.jsonl"
 FORMAT_VERSION = 1
 # The server's default and its bound; see `Tolerance` in src/manifest.
 TOLERANCE = {"absolute": 2e-6, "relative": 1e-5}
@@ -32,7 +34,9 @@ _TOP_KEYS = {
     "format_version", "model", "version", "task", "torch_version", "created_at", "files", "engine",
     "features", "inputs", "outputs", "head", "serving",
 }  # fmt: skip
-_TOP_OPTIONAL = {"description", "tolerance", "arguments"}
+_TOP_OPTIONAL = {"description", "tolerance", "arguments", "architecture"}
+_ARCHITECTURE_KEYS = {"cardinalities", "embedding_dim", "hidden", "outputs"}
+_ARCHITECTURE_OPTIONAL = {"dense", "output"}
 _FEATURE_KEYS = {"name", "kind"}
 _FEATURE_OPTIONAL = {"required", "default", "range", "transform", "encoding", "max_len", "calendar"}
 
@@ -118,13 +122,14 @@ def _problems(manifest: dict):
     if manifest["task"] not in schema.FIELDS_OF_TASK:
         yield f"task: found {manifest['task']!r}, wanted one of {sorted(schema.FIELDS_OF_TASK)}"
         return
-    if manifest["engine"] != "torchscript":
-        yield f"engine: found {manifest['engine']!r}, wanted torchscript"
+    if manifest["engine"] not in MODEL_FILES:
+        yield f"engine: found {manifest['engine']!r}, wanted one of {sorted(MODEL_FILES)}"
+        return
     # A service asks for the model of its task's name.
     if manifest["model"] != manifest["task"] and {manifest["model"], manifest["task"]} & SERVICE_TASKS:
         yield f"model: found {manifest['model']!r} for task {manifest['task']!r}, wanted the task's name"
     yield from _check_tolerance(manifest.get("tolerance", TOLERANCE))
-    for name in REQUIRED_FILES:
+    for name in (MODEL_FILES[manifest["engine"]], GOLDEN_FILE):
         if not re.fullmatch(r"[0-9a-f]{64}", manifest["files"].get(name, "")):
             yield f"files.{name}: wanted a sha256"
     fields = schema.FIELDS_OF_TASK[manifest["task"]]
@@ -138,6 +143,26 @@ def _problems(manifest: dict):
     else:
         yield from _check_inputs(manifest)
     yield from check_head(manifest["head"], manifest["outputs"], manifest["task"])
+    yield from _check_architecture(manifest)
+
+
+def _check_architecture(manifest: dict):
+    architecture = manifest.get("architecture")
+    if (architecture is not None) != (manifest["engine"] == "deepfm"):
+        yield "architecture: the engine deepfm has one, others none"
+        return
+    if architecture is None:
+        return
+    yield from check_keys("architecture", architecture, _ARCHITECTURE_KEYS, _ARCHITECTURE_OPTIONAL)
+    if _ARCHITECTURE_KEYS - architecture.keys():
+        return
+    dense = architecture.get("dense", 0)
+    inputs = [("int64", [len(architecture["cardinalities"])]), ("float32", [dense])][: 2 if dense else 1]
+    if [(spec["dtype"], spec["shape"]) for spec in manifest["inputs"]] != inputs:
+        yield f"inputs: wanted {inputs} for the architecture"
+    outputs = [("float32", [architecture["outputs"]])]
+    if [(spec["dtype"], spec["shape"]) for spec in manifest["outputs"]] != outputs:
+        yield f"outputs: wanted {outputs} for the architecture"
 
 
 def _check_tolerance(tolerance: dict):
@@ -228,6 +253,11 @@ def _check_inputs(manifest: dict):
     used = set()
     for index, spec in enumerate(manifest["inputs"]):
         path = f"inputs[{index}]"
+        if manifest["task"] == "tensors":
+            yield from check_keys(path, spec, {"name", "dtype", "shape"}, {"features", "padding", "range"})
+            if spec.get("features"):
+                yield f"{path}.features: none for the task tensors"
+            continue
         yield from check_keys(path, spec, {"name", "dtype", "shape", "features"})
         unknown = [name for name in spec["features"] if name not in features]
         if unknown or not spec["features"]:

@@ -37,10 +37,24 @@ def test_both_forms_hold_the_same_values():
 
 def test_a_version_folder_is_written_once(tmp_path):
     pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
-    folder = write_reference(tmp_path, "lists", seed=1, ids=50)
+    [folder] = write_reference(tmp_path, "lists", seed=1, ids=50)
     assert folder == tmp_path / "merchant_gmv" / "1"
     assert sorted(read_manifest(folder)["files"]) == ["MODEL_CARD.md", "golden.jsonl", "model.pt"]
     outputs = [json.loads(line)["outputs"]["ziln"] for line in (folder / "golden.jsonl").read_text().splitlines()]
     assert np.std(outputs, axis=0).min() > 0.01
     with pytest.raises(ValueError, match="versions never change"):
         write_reference(tmp_path, "lists", seed=1, ids=50)
+
+
+def test_a_model_of_tensors_has_no_features_and_golden_rows_of_inputs(tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
+    folders = write_reference(tmp_path, "tensors", seed=1, ids=50, engine="both", hidden=(12, 8))
+    assert [str(folder.relative_to(tmp_path)) for folder in folders] == ["deepfm/1", "deepfm/2"]
+    for folder in folders:
+        manifest = read_manifest(folder)
+        assert (manifest["task"], manifest["features"]) == ("tensors", [])
+        line = json.loads((folder / "golden.jsonl").read_text().splitlines()[0])
+        assert sorted(line) == ["inputs", "outputs"]
+        assert [len(line["inputs"][name]) for name in ("ids", "dense")] == [FIELDS, NUMBERS]
+        assert len(line["outputs"]["logit"]) == 1
+    assert read_manifest(folders[1])["architecture"]["hidden"] == [12, 8]

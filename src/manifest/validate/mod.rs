@@ -1,5 +1,6 @@
 //! What a manifest's shape can't say: names that must match, widths, ranges.
 
+mod architecture;
 mod feature;
 mod head;
 mod tensor;
@@ -8,9 +9,6 @@ use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::{FORMAT_VERSION, Manifest, Serving, Task, Tolerance};
-
-/// Files without which no version can be proved.
-pub(crate) const NEEDED_FILES: [&str; 2] = ["model.pt", "golden.jsonl"];
 
 /// Most rows in one forward pass.
 const MOST_BATCH_ROWS: usize = 65_536;
@@ -35,6 +33,7 @@ impl Manifest {
         self.check_files(&mut problems);
         feature::check(self, &mut problems);
         tensor::check(self, &mut problems);
+        architecture::check(self, &mut problems);
         head::check(self, &mut problems);
         self.tolerance.check(&mut problems);
         self.serving.check(self.task, &mut problems);
@@ -63,7 +62,7 @@ impl Manifest {
     }
 
     fn check_files(&self, problems: &mut Problems) {
-        for name in NEEDED_FILES.iter().filter(|name| !self.files.contains_key(**name)) {
+        for name in self.engine.needed_files().into_iter().filter(|name| !self.files.contains_key(*name)) {
             problems.0.push(format!("files.{name}: missing"));
         }
         for (name, digest) in &self.files {

@@ -7,7 +7,7 @@ use crate::manifest::{Calendar, Dim, Feature, InputSpec, Manifest, OutputSpec, T
 use crate::rows::Dtype;
 
 /// Most values per row of one tensor.
-const WIDEST: usize = 1 << 20;
+pub(super) const WIDEST: usize = 1 << 20;
 
 pub(super) fn check(manifest: &Manifest, problems: &mut Problems) {
     let Manifest { inputs, outputs, .. } = manifest;

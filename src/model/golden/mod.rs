@@ -118,7 +118,7 @@ fn line_shape(task: Task, shape: &[Dim]) -> Cow<'_, [Dim]> {
 /// Scores the rows and compares the outputs with those of training. One row comes
 /// first, by itself: where it fails, or takes longer than `slowest_row`, no other runs.
 pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, slowest_row: Duration) -> Vec<String> {
-    if let Err(problem) = first_row(engine, golden, slowest_row) {
+    if let Err(problem) = first_row(manifest, engine, golden, slowest_row) {
         return vec![problem];
     }
     let mut scoring = Scoring { manifest, engine, problems: Problems::default() };
@@ -129,21 +129,22 @@ pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, 
 
 /// Runs the first row. Its time is that in which its thread ran: what others on the
 /// same cores take, of which a thread of low priority sees much, is not the model's.
-fn first_row(engine: &dyn Forward, golden: &Golden, slowest_row: Duration) -> Result<(), String> {
+fn first_row(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, slowest_row: Duration) -> Result<(), String> {
     let Some(row) = golden.groups.first().map(|group| group.encoded.slice(0..1)) else { return Ok(()) };
     let (outputs, took) = Took::by(|| engine.forward(&[&row]));
-    outputs.map_err(|error| failed(&error))?;
+    outputs.map_err(|error| failed(manifest, &error))?;
     if took.running > slowest_row {
         let running = took.running;
+        let file = manifest.engine.model_file();
         return Err(format!(
-            "model.pt: one row takes {running:.1?}, wanted at most {slowest_row:?} (models.slowest_row)"
+            "{file}: one row takes {running:.1?}, wanted at most {slowest_row:?} (models.slowest_row)"
         ));
     }
     Ok(())
 }
 
-fn failed(error: &ForwardError) -> String {
-    format!("model.pt: scoring the golden rows failed: {error}")
+fn failed(manifest: &Manifest, error: &ForwardError) -> String {
+    format!("{}: scoring the golden rows failed: {error}", manifest.engine.model_file())
 }
 
 /// Comparing what is served with what training computed.
@@ -182,7 +183,7 @@ impl Scoring<'_> {
     fn compare(&mut self, parts: &[&Rows], wanted: &[&Wanted], how: &str) {
         let outputs = match self.engine.forward(parts) {
             Ok(outputs) => outputs,
-            Err(error) => return self.problems.add(failed(&error)),
+            Err(error) => return self.problems.add(failed(self.manifest, &error)),
         };
         for (row, wanted) in wanted.iter().enumerate() {
             let specs = self.manifest.outputs.iter().zip(outputs.columns());

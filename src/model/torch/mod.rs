@@ -1,8 +1,9 @@
 //! libtorch: the only module that says `use tch`.
 //!
-//! Only fallible calls. Tensors live and die within [`crate::rows::Forward::forward`], on
-//! the thread that calls it; vectors come in and go out.
+//! Only fallible calls. Vectors come in and go out: tensors live and die within
+//! [`crate::rows::Forward::forward`], on the thread that calls it, but for weights.
 
+mod deepfm;
 mod inspect;
 mod script;
 mod tensors;
@@ -14,7 +15,7 @@ use std::{any::Any, io::Cursor, num::NonZeroUsize, sync::Arc};
 use tch::{CModule, TchError};
 
 pub use self::inspect::{Inspected, Parameter};
-use self::script::TorchScript;
+use self::{deepfm::DeepFm, script::TorchScript};
 use super::{Engines, ModelFile, Place};
 use crate::{
     manifest::{Engine, Manifest},
@@ -50,6 +51,10 @@ impl Engines for TorchEngines {
                 let module = module(model)
                     .map_err(|error| format!("is no TorchScript that can be loaded: {}", named_error(&error)))?;
                 Ok(Arc::new(TorchScript::new(module, manifest, self.max_rows)))
+            }
+            Engine::Deepfm => {
+                let file = model.bytes().map_err(|fault| fault.to_string())?;
+                Ok(Arc::new(DeepFm::new(file.into_owned(), manifest, self.max_rows)?))
             }
         }
     }

@@ -172,6 +172,6 @@ const TIMEOUT: &str = "timeout";
 /// The file or the step at fault, of a bounded set.
 fn reason(problems: &[String]) -> &'static str {
     let first = problems.first().map(String::as_str).unwrap_or_default();
-    let known = ["manifest.json", "model.pt", "golden.jsonl", "warm-up", TIMEOUT];
+    let known = ["manifest.json", "model.pt", "model.safetensors", "golden.jsonl", "warm-up", TIMEOUT];
     known.into_iter().find(|known| first.starts_with(known)).unwrap_or("other")
 }

@@ -33,9 +33,19 @@ pub(crate) struct Copy {
 impl Copy {
     /// The newest shipped version of `model` as `<root>/<model>/<number>`.
     pub(crate) fn new(model: &str, root: &Path, number: u64) -> Self {
-        let path = root.join(model).join(number.to_string());
+        Self::of(&newest(model), root, number)
+    }
+
+    /// The tiny DeepFM of the engine of the same name as `<root>/merchant_gmv/<number>`.
+    pub(crate) fn deepfm(root: &Path, number: u64) -> Self {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/deepfm/merchant_gmv/1");
+        Self::of(&VersionFolder::at(&fixture).unwrap(), root, number)
+    }
+
+    fn of(version: &VersionFolder, root: &Path, number: u64) -> Self {
+        let path = root.join(&version.model).join(number.to_string());
         fs::create_dir_all(&path).unwrap();
-        for file in fs::read_dir(newest(model).path).unwrap().map(Result::unwrap) {
+        for file in fs::read_dir(&version.path).unwrap().map(Result::unwrap) {
             fs::copy(file.path(), path.join(file.file_name())).unwrap();
         }
         let copy = Self { path };

@@ -13,11 +13,15 @@ import numpy as np
 from souk_training.reference import FIELDS, NUMBERS
 
 FORMS = ("extra", "lists")
+# No features: requests send the inputs themselves.
+TENSORS = "tensors"
 _FIRST_AS_OF = date(2026, 1, 1)
 
 
 def build_features(form: str, ids: int) -> list[dict]:
     """The manifest's features; `ids` of each field, id 0 included."""
+    if form == TENSORS:
+        return []
     encoding = {"hash": {"buckets": ids}}
     if form == "lists":
         return [
@@ -31,7 +35,12 @@ def build_features(form: str, ids: int) -> list[dict]:
 
 
 def build_inputs(form: str) -> list[dict]:
-    """The manifest's inputs, the same tensors in either form."""
+    """The manifest's inputs, the same tensors in every form."""
+    if form == TENSORS:
+        return [
+            {"name": "ids", "dtype": "int64", "shape": [FIELDS], "features": []},
+            {"name": "dense", "dtype": "float32", "shape": [NUMBERS], "features": []},
+        ]
     ids, dense = (["c"], ["d"]) if form == "lists" else (_names("c", FIELDS), _names("d", NUMBERS))
     return [
         {"name": "ids", "dtype": "int64", "shape": [FIELDS], "features": ids},
@@ -43,6 +52,13 @@ def golden_rows(form: str, count: int, seed: int) -> list[dict]:
     """`count` made-up merchants with every feature."""
     random = np.random.default_rng(seed)
     return [_row(random, form, index) for index in range(count)]
+
+
+def golden_inputs(count: int, ids: int, seed: int) -> dict[str, np.ndarray]:
+    """The inputs of `count` made-up rows of the form `tensors`."""
+    random = np.random.default_rng(seed)
+    dense = np.round(random.normal(size=(count, NUMBERS)), 4).astype(np.float32)
+    return {"ids": random.integers(1, ids, size=(count, FIELDS)), "dense": dense}
 
 
 def _row(random: np.random.Generator, form: str, index: int) -> dict:

@@ -1,15 +1,20 @@
 //! The ceiling of gRPC: a server that decodes the same requests and answers each
-//! row with a canned forecast of the same form and size, without a model.
+//! row with a canned forecast or output of the same form and size, without a model.
 //!
 //! A plain tonic server with as many threads as there are cores: what most people
 //! would write first.
 
+mod infer;
+
 use std::{net::SocketAddr, thread::available_parallelism};
 
-use souk::api::proto::v1::{
-    GmvForecast, GmvQuantile, GmvResult, Merchant, PredictGmvRequest, PredictGmvResponse, ServedBy, Timing,
-    gmv_result::Outcome,
-    merchant_gmv_service_server::{MerchantGmvService, MerchantGmvServiceServer},
+use souk::api::proto::{
+    inference::grpc_inference_service_server::GrpcInferenceServiceServer,
+    v1::{
+        GmvForecast, GmvQuantile, GmvResult, Merchant, PredictGmvRequest, PredictGmvResponse, ServedBy, Timing,
+        gmv_result::Outcome,
+        merchant_gmv_service_server::{MerchantGmvService, MerchantGmvServiceServer},
+    },
 };
 use tokio::net::TcpListener;
 use tokio_stream::{Empty, StreamExt as _, wrappers::TcpListenerStream};
@@ -31,7 +36,9 @@ async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
     });
     let (_health, health) = tonic_health::server::health_reporter();
     let echo = MerchantGmvServiceServer::new(Echo).max_decoding_message_size(8 << 20);
-    Ok(Server::builder().add_service(health).add_service(echo).serve_with_incoming(incoming).await?)
+    let infer = GrpcInferenceServiceServer::new(infer::Infer).max_decoding_message_size(8 << 20);
+    let server = Server::builder().add_service(health).add_service(echo).add_service(infer);
+    Ok(server.serve_with_incoming(incoming).await?)
 }
 
 #[async_trait]
