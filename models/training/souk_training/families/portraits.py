@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from souk_training.families.boosting import Booster, Library
 from souk_training.families.fields import Fields
@@ -23,6 +24,8 @@ from souk_training.portrait.tags import UNKNOWN
 BAG_FIELDS = 4
 # Places of the inputs in the manifest's order.
 TIME, SEQUENCES = 4, 8
+# Events that the sequence model attends to: attention costs their square. Two of three users have no more.
+NEWEST = 64
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Settings:
     # Of half the squared output weights, beside mean losses.
     tag_penalty: float = 2.0
     department_penalty: float = 0.2
+    # Times the penalty, for weights of what a family has learnt to compute.
+    learnt: float = 10.0
+    # Of the tags' loss and penalty: vectors are learnt from the departments, of which there are far more rows.
+    tag_weight: float = 0.1
+    input_dropout: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,8 @@ class PortraitFamily(nn.Module):
     def __init__(self, bags: Bags, scaler: Scaler, departments: int):
         super().__init__()
         self.bags, self.groups, self.largest = bags, [*WIDTHS, departments], LARGEST
+        # What a user of whom nothing is known gets; see `start`.
+        self.register_buffer("first_outputs", torch.zeros(sum(self.groups)))
         self.register_buffer("columns", torch.from_numpy(scaler.columns))
         self.register_buffer("mean", torch.from_numpy(scaler.mean.astype(np.float32)))
         self.register_buffer("scale", torch.from_numpy((1.0 / scaler.std).astype(np.float32)))
@@ -90,25 +100,27 @@ class FieldPortrait(PortraitFamily):
 
     def logits(self, values: Tensor, events: list[Tensor]) -> Tensor:
         ids = torch.zeros([values.shape[0], 0], dtype=torch.int64)
-        return self.family(ids, values)
+        return self.family(ids, values) + self.first_outputs
 
 
 class SequencePortrait(PortraitFamily):
-    """The sequence model, on the newest events."""
+    """The sequence model, on the `NEWEST` events; the bags beside it are of all."""
 
     def __init__(self, bags: Bags, scaler: Scaler, departments: int, settings: Settings):
         super().__init__(bags, scaler, departments)
+        self.newest = NEWEST
         self.steps = Events(bags.categories, bags.departments, bags.stores, bags.brands)
         self.encoder = Encoder(settings.dropout)
         fields = fields_of(scaler)
         self.family = Beside(fields, sum(WIDTHS) + departments, settings.hidden, settings.dropout)
 
     def logits(self, values: Tensor, events: list[Tensor]) -> Tensor:
+        newest = [column[:, -self.newest :] for column in events]
         steps, there = self.steps(
-            events[0], events[1], events[2], events[3], events[4], events[5], events[6], events[7]
+            newest[0], newest[1], newest[2], newest[3], newest[4], newest[5], newest[6], newest[7]
         )
         ids = torch.zeros([values.shape[0], 0], dtype=torch.int64)
-        return self.family(self.encoder(steps, there), ids, values)
+        return self.family(self.encoder(steps, there), ids, values) + self.first_outputs
 
 
 def fields_of(scaler: Scaler) -> Fields:
@@ -124,22 +136,39 @@ def fit(network: PortraitFamily, scaler: Scaler, labelled: Users, behaviour: Use
     steps = settings.epochs * (-(-len(bought) // settings.batch))
     optimizer = torch.optim.AdamW(_groups(network, settings), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, steps + 1, pct_start=0.2)
-    penalty = torch.full((sum(network.groups),), settings.department_penalty)
-    penalty[: sum(WIDTHS)] = settings.tag_penalty
+    network.first_outputs.copy_(first_outputs(labelled.sample.y, behaviour.sample.y))
     network.train()
     for rows in _batches(behaviour, settings, generator):
         known = torch.randint(len(labels), (settings.labelled_batch,), generator=generator)
-        next_bought = network.logits(bought_x[rows], _cropped(behaviour, rows))[:, sum(WIDTHS) :]
-        tags = network.logits(labelled_x[known], _cropped(labelled, known))[:, : sum(WIDTHS)]
-        loss = department_loss(next_bought, bought[rows]) + tag_loss(tags, labels[known])
-        for weights in network.family.output_weights():
-            loss = loss + 0.5 * (weights.square().sum(0) * penalty).sum()
+        x, known_x = (functional.dropout(part, settings.input_dropout) for part in (bought_x[rows], labelled_x[known]))
+        next_bought = network.logits(x, _cropped(behaviour, rows))[:, sum(WIDTHS) :]
+        tags = network.logits(known_x, _cropped(labelled, known))[:, : sum(WIDTHS)]
+        loss = department_loss(next_bought, bought[rows]) + settings.tag_weight * tag_loss(tags, labels[known])
+        loss = loss + _penalty(network.family.output_weights(), settings)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         schedule.step()
     return network.eval()
+
+
+def first_outputs(classes: np.ndarray, bought: np.ndarray) -> Tensor:
+    """Log share of each tag in its group, and log odds of each department."""
+    tags = [
+        np.log(np.bincount(column[column != UNKNOWN], minlength=width) + 1.0)
+        for width, column in zip(WIDTHS, classes.T, strict=True)
+    ]
+    share = bought.mean(0)
+    return torch.from_numpy(np.concatenate([*(group - group.mean() for group in tags), np.log(share / (1 - share))]))
+
+
+def _penalty(weights: list[Tensor], settings: Settings) -> Tensor:
+    """Ridge of the output weights; the first of them are of the inputs themselves."""
+    strength = torch.full((weights[0].shape[1],), settings.department_penalty)
+    strength[: sum(WIDTHS)] = settings.tag_penalty * settings.tag_weight
+    first, *learnt = (0.5 * (part.square().sum(0) * strength).sum() for part in weights)
+    return first + settings.learnt * sum(learnt)
 
 
 def predict(network: PortraitFamily, scaler: Scaler, users: Users) -> np.ndarray:
@@ -171,8 +200,8 @@ def _batches(users: Users, settings: Settings, generator: torch.Generator) -> It
 
 
 def _cropped(users: Users, rows: Tensor) -> list[Tensor]:
-    """The sequences of some rows without the padding that all of them have in front."""
-    longest = max(1, int((users.events[TIME][rows] > 0).sum(1).max()))
+    """What is read of some rows' sequences, without the padding that all of them have in front."""
+    longest = max(1, min(NEWEST, int((users.events[TIME][rows] > 0).sum(1).max())))
     return [column[rows, -longest:] for column in users.events]
 
 
