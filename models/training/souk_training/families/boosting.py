@@ -126,7 +126,8 @@ class XGBoost:
 
     def classes(self, x, y, count: int, seed: int) -> XGBoostBooster:
         growth = TAGS if count > 1 else DEPARTMENT
-        objective = {"objective": "multi:softprob", "num_class": count} if count > 1 else {"objective": "binary:logistic"}
+        many = {"objective": "multi:softprob", "num_class": count}
+        objective = many if count > 1 else {"objective": "binary:logistic"}
         parameters = {**self._parameters(growth, seed), **objective}
         return XGBoostBooster(xgboost.train(parameters, xgboost.DMatrix(x, y), growth.rounds))
 

@@ -9,13 +9,13 @@ import numpy as np
 from torch import nn
 
 from souk_training import export
-from souk_training.families import gmv, portraits
+from souk_training.families import gmv, portrait_training, portraits
 from souk_training.families.boosting import Library, LightGBM, XGBoost
 from souk_training.families.dcn import DCN
 from souk_training.families.deepfm import DeepFM
 from souk_training.families.fm import FM
 from souk_training.families.linear import Linear
-from souk_training.families.portraits import Users
+from souk_training.families.portrait_training import Users
 from souk_training.families.wide_deep import WideDeep
 from souk_training.gmv.dataset import Split
 from souk_training.gmv.network import N_OUTPUTS
@@ -61,16 +61,16 @@ class Neural:
     def portrait(self, bags: Bags, labelled: Users, behaviour: Users, seed: int) -> Learnt:
         """Trained on these users alone."""
         export.deterministic(seed)
-        settings, scaler = portraits.Settings(), Scaler.fit(labelled.sample.x, bags.fields())
+        settings, scaler = portrait_training.Settings(), Scaler.fit(labelled.sample.x, bags.fields())
         departments = behaviour.sample.y.shape[1]
         if self.family is None:
-            network = portraits.SequencePortrait(bags, scaler, departments, settings)
+            network = portraits.SequencePortrait(bags, scaler, departments, settings.hidden, settings.dropout)
         else:
             fields = portraits.fields_of(scaler)
             family = self.family(fields, TAGS + departments, settings.hidden, settings.dropout)
             network = portraits.FieldPortrait(bags, scaler, departments, family)
-        network = portraits.fit(network, scaler, labelled, behaviour, settings, seed)
-        return Learnt(network, network, lambda users: portraits.predict(network, scaler, users))
+        network = portrait_training.fit(network, scaler, labelled, behaviour, settings, seed)
+        return Learnt(network, network, lambda users: portrait_training.predict(network, scaler, users))
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Boosted:
     def portrait(self, bags: Bags, labelled: Users, behaviour: Users, seed: int) -> Learnt:
         """A booster for each group of tags and each department, on the columns that the networks use."""
         columns, departments = Scaler.fit(labelled.sample.x, bags.fields()).columns, behaviour.sample.y.shape[1]
-        boosters = portraits.train_trees(self.library, columns, labelled.sample, behaviour.sample, seed)
+        boosters = portrait_training.train_trees(self.library, columns, labelled.sample, behaviour.sample, seed)
         return Learnt(
             portraits.TreePortrait(bags, columns, boosters, departments),
             portraits.LibraryPortrait(bags, columns, boosters, departments),

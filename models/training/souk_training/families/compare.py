@@ -112,7 +112,7 @@ def _serve(candidate: Candidate, program: Path, files: dict[str, Path], rows: di
     served.check(program, models)
     with served.server(program, models) as address:
         results = {
-            model: served.score(program, address, question, files[model], models.parent / f"{models.name}-{model}.jsonl")
+            model: served.score(program, address, question, files[model], models / f"{model}-scored.jsonl")
             for model, question in QUESTIONS.items()
         }
     for model, library in candidate.libraries.items():

@@ -53,7 +53,9 @@ class ForecastTask:
         """WAPE and RMSLE of the expected GMV, mean of the test origins."""
         name = manifest["outputs"][0]["name"]
         with torch.inference_mode():
-            found = [wanted(manifest, {name: library(*part.inputs).numpy()})[:, 0] for part in self.split.tests.values()]
+            found = [
+                wanted(manifest, {name: library(*part.inputs).numpy()})[:, 0] for part in self.split.tests.values()
+            ]
         return self._errors(found)
 
     def baselines(self) -> dict[str, tuple[float, float]]:

@@ -22,7 +22,12 @@ from souk_training.gmv.train import Settings
 
 SETTINGS = Settings(members=1)
 # Combinations that a merchant would think of: what is sold where, and at which price and fame.
-CROSSES = (("city", "category_l2"), ("city", "category_l3"), ("category_l3", "average_basket"), ("category_l2", "review_count"))
+CROSSES = (
+    ("city", "category_l2"),
+    ("city", "category_l3"),
+    ("category_l3", "average_basket"),
+    ("category_l2", "review_count"),
+)
 # Trees learn cities and holidays by heart.
 TREE_CATEGORIES = ("category_l1", "category_l2", "category_l3")
 TREE_NUMBERS = tuple(name for name in DENSE if name != "holidays_in_horizon")
@@ -84,7 +89,8 @@ class TreeColumns(nn.Module):
         level, _, relative = self.level(gmv.to(torch.float64), orders.to(torch.float64))
         categories = (ids.index_select(1, self.fields) == self.wanted).to(torch.float32)
         numbers = dense.index_select(1, self.numbers)
-        return torch.cat([relative.to(torch.float32), numbers, categories], 1), level.log().squeeze(1) + self.log_horizon
+        values = torch.cat([relative.to(torch.float32), numbers, categories], 1)
+        return values, level.log().squeeze(1) + self.log_horizon
 
 
 class TreeForecast(nn.Module):

@@ -65,38 +65,41 @@ def _per_row(cost: Cost | None, rows: int) -> str:
 
 
 def _columns(held_out: dict[str, int], currency: str) -> tuple[str, ...]:
+    shops, households = (f"{held_out[model]:,}" for model in _MODELS)
     return (
         f"WAPE, RMSLE (lower is better): GMV of the next 28 days, payments × `per_pay` in {currency}, mean of the test "
         "origins 2016-09-05 and 2016-10-03; data of IJCAI-17 Koubei.",
         "AUC (higher is better), macro: of the demographic tags, mean of the five groups with the standard error over "
         "the folds, and of the departments of the next 28 days. Accuracy: of the most probable tag, mean of the "
-        "groups. 5-fold cross-validation by household, the folds of the shipped model's card; data of Complete Journey.",
-        "µs/row: CPU time of one forward pass over its rows, the median of many, TorchScript in Python "
-        f"(torch {TORCH_VERSION}, one thread, {platform.machine()}). Without encoding, batching or the network. "
+        "groups. 5-fold cross-validation by household, on the folds of the shipped model's card; data of Complete "
+        "Journey.",
+        "µs/row: CPU time of one forward pass over its rows, the median of many, TorchScript in Python (torch "
+        f"{TORCH_VERSION}, one thread, {platform.machine()}), without encoding, batching or the network. For portraits "
+        "most of it is the pooling of 256 events, which all families share.",
         "KiB: `model.pt`.",
         "served − library: the largest relative difference between any number that the API answered (expected GMV, "
-        "probabilities, quantiles) and the training library's own: PyTorch's module before export, "
-        "`lightgbm.Booster.predict`, `xgboost.Booster.predict`, with the head in float64. "
-        f"{held_out[_MODELS[0]]:,} shops of the test origins and {held_out[_MODELS[1]]:,} rows of households that the "
-        "served version has not seen (the shipped portrait has been trained on all of them). More than 1e-5, trees "
-        "1e-6, and no page is written.",
+        "probabilities, quantiles) and the training library's own: PyTorch's module before export (of the shipped "
+        "versions only `model.pt` is left), `lightgbm.Booster.predict`, `xgboost.Booster.predict`, with the head in "
+        f"float64. Over {shops} rows of the test origins and {households} rows of households that the served version "
+        "has not seen (the shipped portrait has been trained on all). More than 1e-5, trees 1e-6, and no page is "
+        "written.",
     )
 
 
 _FAMILIES = (
     "Networks have a `ziln` head for GMV and learn the log ratio to the recent level, by the shipped model's loss; "
     "logistic regression is one for P(GMV > 0), with linear mu and sigma. One network each, no ensemble.",
-    "FM: Rendle 2010. DeepFM: Guo et al. 2017. Wide & Deep: Cheng et al. 2016, with crossed ids for GMV (portraits have "
-    "no single-valued ids to cross). DCN-v2: Wang et al. 2021, full matrices, two cross layers.",
-    "Sequence: one transformer layer, attention by a learnt query (after Chen et al. 2019 and Zhou et al. 2018); it reads "
-    "16 weeks of daily GMV, and the newest 64 `events` of a user; beside it the linear part of the others.",
-    "LightGBM and XGBoost: a `point` head for GMV (one booster of the log ratio); for portraits a booster for each group "
-    "of tags and each department. Converted by `souk_training/families/trees.py`: hummingbird-ml 0.4.12 loads with this "
-    "torch, but cannot read XGBoost 3's base score.",
+    "FM: Rendle 2010. DeepFM: Guo et al. 2017. Wide & Deep: Cheng et al. 2016, with crossed ids for GMV (portraits "
+    "have no single ids to cross). DCN-v2: Wang et al. 2021, full matrices, two cross layers.",
+    "Sequence: one transformer layer, attention by a learnt query (after Chen et al. 2019 and Zhou et al. 2018). It "
+    "reads 16 weeks of daily GMV, and the newest 64 `events` of a user; beside it the linear part of the others.",
+    "LightGBM and XGBoost: a `point` head for GMV (one booster of the log ratio); for portraits a booster for each "
+    "group of tags and each department. Converted by `models/training/souk_training/families/trees.py`: "
+    "hummingbird-ml 0.4.12 works with this torch and LightGBM, but cannot read the base score of XGBoost 3.",
 )
 _CAVEATS = (
     "No setting was searched for a family: networks have the shipped model's, trees ordinary ones. A difference of "
     "0.005 in WAPE, or within the standard error of an AUC, is none: seeds differ by as much.",
-    "The shipped rows are ensembles of DeepFM (4 and 8 members), GMV in its folded form; shipped portraits also tie kin labels and "
-    "answer an embedding.",
+    "The shipped rows are ensembles of DeepFM (4 and 8 members), GMV in its folded form; shipped portraits also tie "
+    "kin labels, and answer an embedding.",
 )

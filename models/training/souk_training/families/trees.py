@@ -8,11 +8,12 @@ of Nakandala et al. (2020), "Hummingbird", OSDI. Splits on categories are refuse
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
 
 @dataclass
 class Nodes:
@@ -30,10 +31,14 @@ class Nodes:
     outputs: np.ndarray  # [trees]: the output that each tree adds to
     depth: int
     base: np.ndarray  # [outputs]: before any tree
+    # What the library adds leaves in. Sums of float32 depend on their order, so Forest adds them in the library's.
+    dtype: type = np.float64
 
     @staticmethod
     def side_by_side(parts: list[Nodes]) -> Nodes:
         """The trees of several boosters, their outputs one after the other."""
+        if len({part.dtype for part in parts}) > 1:
+            raise ValueError("boosters of two libraries found, wanted one: they add in float32 and in float64")
         nodes = np.cumsum([0, *(len(part.feature) for part in parts)])
         outputs = np.cumsum([0, *(len(part.base) for part in parts)])
         joined = {
@@ -46,11 +51,12 @@ class Nodes:
             roots=np.concatenate([part.roots + start for part, start in zip(parts, nodes)]),
             outputs=np.concatenate([part.outputs + start for part, start in zip(parts, outputs)]),
             depth=max(part.depth for part in parts),
+            dtype=parts[0].dtype,
         )
 
 
 class Forest(nn.Module):
-    """Values `[n, features]` to margins `[n, outputs]`, float64, as the library's own raw prediction."""
+    """Values `[n, features]` to margins `[n, outputs]`, as the library's own raw prediction and in its dtype."""
 
     def __init__(self, nodes: Nodes):
         super().__init__()
@@ -63,11 +69,8 @@ class Forest(nn.Module):
         self.register_buffer("threshold", torch.from_numpy(nodes.threshold.astype(np.float64)))
         self.register_buffer("nan_left", torch.from_numpy(nodes.nan_left.astype(bool)))
         self.register_buffer("zero_left", torch.from_numpy(nodes.zero_left.astype(bool)))
-        self.register_buffer("value", torch.from_numpy(nodes.value.astype(np.float64)))
-        self.register_buffer("base", torch.from_numpy(nodes.base.astype(np.float64)))
-        # [trees, outputs]: a product with it sums the trees of each output.
-        adds_to = np.eye(len(nodes.base))[nodes.outputs.astype(np.int64)]
-        self.register_buffer("adds_to", torch.from_numpy(adds_to))
+        self.register_buffer("value", torch.from_numpy(nodes.value.astype(nodes.dtype)))
+        self.sum = InOrder(nodes) if nodes.dtype == np.float32 else AtOnce(nodes)
 
     def forward(self, values: Tensor) -> Tensor:
         n = values.shape[0]
@@ -83,7 +86,41 @@ class Forest(nn.Module):
                 # LightGBM takes numbers this close to 0 for 0.
                 left = torch.where(value.abs() <= 1e-35, self.zero_left[node], left)
             node = self.next_nodes[2 * node + (~left).to(torch.int64)]
-        return torch.addmm(self.base, self.value[node], self.adds_to)
+        return self.sum(self.value[node])
+
+
+class AtOnce(nn.Module):
+    """Leaves `[n, trees]` to their sums `[n, outputs]` by one product: in float64 no order matters."""
+
+    def __init__(self, nodes: Nodes):
+        super().__init__()
+        self.register_buffer("base", torch.from_numpy(nodes.base.astype(np.float64)))
+        self.register_buffer("adds_to", torch.from_numpy(np.eye(len(nodes.base))[nodes.outputs.astype(np.int64)]))
+
+    def forward(self, leaves: Tensor) -> Tensor:
+        return torch.addmm(self.base, leaves, self.adds_to)
+
+
+class InOrder(nn.Module):
+    """The same in float32, tree after tree. A rare tag's margin is -5: in 60 sums float32 rounds away 4e-6 of it."""
+
+    def __init__(self, nodes: Nodes):
+        super().__init__()
+        self.outputs = len(nodes.base)
+        self.register_buffer("base", torch.from_numpy(nodes.base.astype(np.float32)))
+        trees_of = [np.flatnonzero(nodes.outputs == output) for output in range(self.outputs)]
+        # Column `trees` is 0: what an output adds once it has no more trees.
+        order = np.full((max(map(len, trees_of)), self.outputs), len(nodes.roots))
+        for output, trees in enumerate(trees_of):
+            order[: len(trees), output] = trees
+        self.register_buffer("order", torch.from_numpy(order.flatten()))
+
+    def forward(self, leaves: Tensor) -> Tensor:
+        padded = nn.functional.pad(leaves, [0, 1])
+        total = self.base.repeat(leaves.shape[0], 1)
+        for added in padded.index_select(1, self.order).view(leaves.shape[0], -1, self.outputs).unbind(1):
+            total.add_(added)
+        return total
 
 
 def from_lightgbm(booster) -> Nodes:
@@ -104,12 +141,12 @@ def from_xgboost(booster) -> Nodes:
         raise ValueError(f"xgboost: booster {name!r} found, wanted gbtree")
     model, parameters = learner["gradient_booster"]["model"], learner["learner_model_param"]
     outputs = max(1, int(parameters["num_class"]), int(parameters["num_target"]))
-    score = np.float32(parameters["base_score"].strip("[]").split(",")).astype(np.float64)
+    score = np.array(parameters["base_score"].strip("[]").split(","), np.float32)
     if learner["objective"]["name"] == "binary:logistic":
         # The score is a probability, the trees add log odds.
-        score = -np.log(1 / score - 1)
+        score = -np.log(np.float32(1) / score - np.float32(1))
     trees = [_xgboost_tree(tree) for tree in model["trees"]]
-    return _joined(trees, model["tree_info"], np.broadcast_to(score, outputs).copy())
+    return replace(_joined(trees, model["tree_info"], np.broadcast_to(score, outputs).copy()), dtype=np.float32)
 
 
 @dataclass

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from souk_training.families.catalogue import Learnt
-from souk_training.families.portraits import SEQUENCES, Users
+from souk_training.families.portrait_training import Users
+from souk_training.families.portraits import SEQUENCES
 from souk_training.golden import write_jsonl
 from souk_training.layout import Layout
 from souk_training.portrait import fit, validate
@@ -105,7 +106,7 @@ class UserTask:
 
     def _quality(self, found: OutOfFold) -> Quality:
         results = self._results(found)
-        *tags, departments = np.stack([result.macro(result.logits) for result in results])
+        *tags, departments = np.stack([result.macro(result.probabilities()) for result in results])
         by_fold = np.mean(tags, axis=0)
         right = [(result.logits.argmax(1) == result.y).mean() for result in results[:-1]]
         return Quality(
@@ -114,5 +115,3 @@ class UserTask:
 
     def _results(self, found: OutOfFold) -> list[GroupResult]:
         return validate.group_results(self.cohort, self.folds, found, found)
-
-
