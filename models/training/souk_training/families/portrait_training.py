@@ -140,4 +140,4 @@ def train_trees(library: Library, columns: np.ndarray, labelled: Sample, behavio
         for group, (width, rows) in enumerate(zip(WIDTHS, known, strict=True))
     ]
     x = np.ascontiguousarray(behaviour.x[:, columns])
-    return [*tags, *(library.classes(x, bought, 1, seed) for bought in behaviour.y.T)]
+    return [*tags, *(library.classes(x, bought, 1, seed) for bought in np.ascontiguousarray(behaviour.y.T))]
