@@ -104,6 +104,15 @@ def test_xgboost_classes_are_its_library_s(depth):
     np.testing.assert_allclose(probability, two.predict(xgboost.DMatrix(x)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_log_odds_that_xgboost_starts_from_are_exact(seed):
+    x, random = values(0.0), np.random.default_rng(seed)
+    y = (random.random(ROWS) < random.uniform(0.005, 0.3)) * 1.0
+    booster = grow_xgboost(x, y, 1, objective="binary:logistic")
+    wanted = booster.predict(xgboost.DMatrix(x), output_margin=True)
+    np.testing.assert_array_equal(margins(from_xgboost(booster), x)[:, 0], wanted)
+
+
 def test_a_value_on_a_threshold_goes_where_each_library_sends_it():
     x = np.repeat(np.float32([[1.0], [2.0]]), 50, 0)
     y = x[:, 0]

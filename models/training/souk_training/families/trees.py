@@ -143,8 +143,9 @@ def from_xgboost(booster) -> Nodes:
     outputs = max(1, int(parameters["num_class"]), int(parameters["num_target"]))
     score = np.array(parameters["base_score"].strip("[]").split(","), np.float32)
     if learner["objective"]["name"] == "binary:logistic":
-        # The score is a probability, the trees add log odds.
-        score = -np.log(np.float32(1) / score - np.float32(1))
+        # The score is a probability, the trees add log odds. By float64: numpy's float32 logarithm is off by a digit.
+        odds = np.float32(1) / score - np.float32(1)
+        score = -np.log(odds.astype(np.float64)).astype(np.float32)
     trees = [_xgboost_tree(tree) for tree in model["trees"]]
     return replace(_joined(trees, model["tree_info"], np.broadcast_to(score, outputs).copy()), dtype=np.float32)
 
