@@ -20,7 +20,7 @@ from souk_training.portrait.tags import UNKNOWN
 
 @dataclass(frozen=True)
 class Settings:
-    """Of all neural families alike. Tried on another draw of the folds; the first two penalties are the shipped ones."""
+    """Of all neural families alike, tried on another draw of the folds; penalties of inputs are the shipped ones."""
 
     hidden: tuple[int, ...] = (32,)
     dropout: float = 0.3

@@ -98,9 +98,9 @@ _FAMILIES = (
     "hummingbird-ml 0.4.12 works with this torch and LightGBM, but cannot read the base score of XGBoost 3.",
 )
 _CAVEATS = (
-    "Nothing was searched for a single family: networks have the shipped GMV model's settings, for portraits one set of "
-    "penalties that was tried on another draw of the folds; trees have ordinary ones. A difference of 0.005 in WAPE, or "
-    "within the standard error of an AUC, is none: seeds differ by as much.",
+    "Nothing was searched for a single family: networks have the shipped GMV model's settings, for portraits one set "
+    "of penalties that was tried on another draw of the folds; trees have ordinary ones. A difference of 0.005 in "
+    "WAPE, or within the standard error of an AUC, is none: seeds differ by as much.",
     "The shipped rows are ensembles of DeepFM (4 and 8 members), GMV in its folded form; shipped portraits also tie "
     "kin labels, and answer an embedding.",
 )
