@@ -111,6 +111,10 @@ bench: setup $(REFERENCE)/merchant_gmv/1/manifest.json $(ENGINES)/merchant_gmv/2
 	cargo bench $(CARGO_FLAGS) --bench loading -- $(REFERENCE)/merchant_gmv/1
 	cargo bench $(CARGO_FLAGS) --bench serving -- --reference $(REFERENCE) --tensors $(TENSORS) --out benches/results $(ARGS)
 
+.PHONY: compare
+compare: build data venv-train ## Train, serve and measure every model family into models/FAMILIES.md from SOUK_DATA=folder
+	$(PYTHON_TRAIN) compare --data $(SOUK_DATA) --out $(TARGET)/compare --souk $(TARGET)/release/souk
+
 .PHONY: load
 load: ## Send load to a running server with ghz (SCENARIO=closed|open|mixed|deadline, ADDR=host:port)
 	@command -v ghz >/dev/null || { echo "missing: ghz (go install github.com/bojand/ghz/cmd/ghz@latest, or a release from https://ghz.sh)" >&2; exit 1; }

@@ -56,6 +56,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         _add_task_verb(command.add_subparsers(required=True, metavar="TASK"), verb, arguments)
     _add_metrics(commands.add_parser("metrics", help="WAPE, RMSLE and coverage of scored rows"))
     _add_reference(commands.add_parser("reference", help="write the large model that benchmarks are run on"))
+    _add_compare(commands.add_parser("compare", help="train, serve and measure every model family"))
     _add_fixtures(commands.add_parser("fixtures", help="write reference encodings, heads or models for tests"))
     return parser
 
@@ -106,6 +107,16 @@ def _write_reference(args: argparse.Namespace) -> None:
     version = importlib.import_module("souk_training.reference.version")
     hidden = tuple(int(size) for size in args.hidden.split("-"))
     version.write_reference(args.out, args.features, args.seed, engine=args.engine, hidden=hidden)
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder with koubei and complete_journey as published")
+    parser.add_argument("--out", type=Path, required=True, help="folder for layouts, versions and scored rows")
+    parser.add_argument("--souk", type=Path, required=True, help="the server's program, e.g. target/release/souk")
+    parser.add_argument("--shipped", type=Path, default=Path("models"), help="folder of the shipped models")
+    parser.add_argument("--table", type=Path, default=Path("models/FAMILIES.md"), help="page to write")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.set_defaults(run=lambda args: importlib.import_module("souk_training.families.compare").compare(args))
 
 
 def _add_fixtures(parser: argparse.ArgumentParser) -> None:

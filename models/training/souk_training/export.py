@@ -67,15 +67,17 @@ def write_version(
     card: str,
     most_bytes: int = MAX_VERSION_BYTES,
     inference: torch.nn.Module | None = None,
+    golden_of: torch.nn.Module | None = None,
 ) -> dict:
     """Writes `model.pt`, `golden.jsonl`, `MODEL_CARD.md` and, last, `manifest.json`; returns golden outputs.
 
     `golden_rows` of the task `tensors` are inputs, name -> `[n, *shape]`.
-    `inference` is frozen where it is given, a form of `module` that costs less and agrees with it.
+    `inference` is frozen where it is given, a form of `module` that costs less and agrees with it. Golden outputs
+    are those of the frozen module, or of `golden_of`, e.g. the library that `module` was converted from.
     """
     module, frozen = module.eval(), freeze(inference or module)
     inputs = inputs_of(manifest, golden_rows)
-    outputs = forward(frozen, manifest, inputs)
+    outputs = forward(golden_of or frozen, manifest, inputs)
     check_parity(module, frozen, manifest, inputs)
     lines = proving_lines(golden_rows, inputs, outputs)
     write_files(folder, lambda: _save(frozen, folder / "model.pt"), manifest, lines, card, most_bytes)

@@ -37,6 +37,8 @@ SMALLEST_SIGMA, LARGEST_SIGMA = 0.05, 2.0
 # shops in them are alive at their end), so the probability of sales is set low by hand.
 NO_RECORD_LOGIT = -8.0
 N_OUTPUTS = 3
+# Raw outputs before training: active, at the level, a log error of about 0.2.
+FIRST_OUTPUTS = (4.0, 0.0, -1.5)
 
 
 def windows() -> Tensor:
@@ -70,7 +72,7 @@ class RecentLevel(nn.Module):
         self.n_features = 2 * grid.shape[1] + RECENT_DAYS + 3 + 2
 
     def forward(self, gmv: Tensor, orders: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        recorded = (gmv > 0).float()
+        recorded = (gmv > 0).to(gmv.dtype)
         sums, counts = gmv @ self.grid, recorded @ self.grid
         total, days = gmv.sum(1, keepdim=True), recorded.sum(1, keepdim=True)
         recent_sum, recent_days = sums[:, self.recent, None], counts[:, self.recent, None]
@@ -87,8 +89,11 @@ class RecentLevel(nn.Module):
         return level, days, torch.cat(numbers, 1)
 
 
-class GmvNetwork(nn.Module):
-    """Inputs of the manifest to `ziln` `[n, 3]`: logit of P(GMV > 0), mu and sigma of log GMV."""
+class RelativeForecast(nn.Module):
+    """Inputs of the manifest to `ziln` `[n, 3]`: logit of P(GMV > 0), mu and sigma of log GMV.
+
+    A subclass says in `raw` how ids and numbers become the raw outputs of its members.
+    """
 
     largest_delta: Final[float] = LARGEST_DELTA
     smallest_sigma: Final[float] = SMALLEST_SIGMA
@@ -96,20 +101,18 @@ class GmvNetwork(nn.Module):
     no_record_logit: Final[float] = NO_RECORD_LOGIT
     log_horizon: Final[float] = math.log(HORIZON_DAYS)
 
-    def __init__(self, cardinalities: list[int], n_dense: int, members: int, hidden: tuple[int, ...], dropout: float):
+    def __init__(self) -> None:
         super().__init__()
         self.recent_level = RecentLevel()
-        n_numbers = n_dense + self.recent_level.n_features
-        self.deepfm = DeepFM(cardinalities, n_numbers, N_OUTPUTS, 8, hidden, members, dropout)
-        with torch.no_grad():
-            # Near the level, active, and a log error of about 0.2.
-            self.deepfm.last.weight *= 0.1
-            self.deepfm.bias += torch.tensor([4.0, 0.0, -1.5])
+
+    def raw(self, ids: Tensor, numbers: Tensor, relative: Tensor) -> Tensor:
+        """`[members, n, 3]`; `relative` `[n, SERIES_DAYS]` is each day's GMV over the level, 0 = no record."""
+        raise NotImplementedError
 
     def members(self, ids: Tensor, dense: Tensor, gmv: Tensor, orders: Tensor) -> tuple[Tensor, Tensor]:
         """Each member's own `[members, n, 3]` (logit, delta, sigma), and log level `[n, 1]`."""
         level, days, numbers = self.recent_level(gmv, orders)
-        raw = self.deepfm(ids, torch.cat([dense, numbers], 1))
+        raw = self.raw(ids, torch.cat([dense, numbers], 1), gmv / level)
         logit, delta, spread = raw.unbind(2)
         logit = logit + torch.where(days > 0, 0.0, self.no_record_logit).squeeze(1)
         delta = delta.clamp(-self.largest_delta, self.largest_delta)
@@ -120,3 +123,18 @@ class GmvNetwork(nn.Module):
         outputs, log_level = self.members(ids, dense, daily_gmv, daily_orders)
         logit, delta, sigma = outputs.mean(0).unbind(1)
         return torch.stack([logit, log_level.squeeze(1) + delta, sigma], 1)
+
+
+class GmvNetwork(RelativeForecast):
+    """The DeepFM that is served."""
+
+    def __init__(self, cardinalities: list[int], n_dense: int, members: int, hidden: tuple[int, ...], dropout: float):
+        super().__init__()
+        n_numbers = n_dense + self.recent_level.n_features
+        self.deepfm = DeepFM(cardinalities, n_numbers, N_OUTPUTS, 8, hidden, members, dropout)
+        with torch.no_grad():
+            self.deepfm.last.weight *= 0.1
+            self.deepfm.bias += torch.tensor(FIRST_OUTPUTS)
+
+    def raw(self, ids: Tensor, numbers: Tensor, relative: Tensor) -> Tensor:
+        return self.deepfm(ids, numbers)

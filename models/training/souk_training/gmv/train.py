@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from tqdm import tqdm
@@ -13,9 +14,11 @@ from souk_training.deepfm import field_cardinalities
 from souk_training.gmv.dataset import Part, Split
 from souk_training.gmv.features import IDS
 from souk_training.gmv.metrics import rmsle, wape
-from souk_training.gmv.network import GmvNetwork
+from souk_training.gmv.network import GmvNetwork, RelativeForecast
 from souk_training.gmv.objective import Shocks, loss, target
 from souk_training.heads import expected_gmv
+
+Network = TypeVar("Network", bound=RelativeForecast)
 
 _HOLIDAY_COLUMN = -1
 _SHOCK_FIELD = IDS.index("category_l2")
@@ -46,7 +49,7 @@ class Settings:
 
 
 def train(split: Split, settings: Settings) -> GmvNetwork:
-    """The averaged network of the epoch with the lowest WAPE on the validation origin."""
+    """The served network, trained."""
     network = GmvNetwork(
         field_cardinalities(split.encoding["features"], list(IDS)),
         split.train.inputs[1].shape[1],
@@ -54,6 +57,11 @@ def train(split: Split, settings: Settings) -> GmvNetwork:
         settings.hidden,
         settings.dropout,
     )
+    return fit(network, split, settings)
+
+
+def fit(network: Network, split: Split, settings: Settings) -> Network:
+    """The averaged network of the epoch with the lowest WAPE on the validation origin."""
     run = _Run(network, split, settings)
     best, best_score = network, float("inf")
     with tqdm(total=settings.epochs * run.steps_per_epoch, desc="training", unit="step") as progress:
@@ -69,7 +77,7 @@ def train(split: Split, settings: Settings) -> GmvNetwork:
 class _Run:
     """Optimiser, schedule and moving average of one training."""
 
-    def __init__(self, network: GmvNetwork, split: Split, settings: Settings):
+    def __init__(self, network: RelativeForecast, split: Split, settings: Settings):
         self.network, self.split, self.settings = network, split, settings
         self.average = copy.deepcopy(network)
         origins, fields = split.train_origin, split.train.inputs[0]
@@ -128,14 +136,14 @@ class _Run:
         return torch.rand(shape, generator=self.generator) >= hidden
 
 
-def _validate(network: GmvNetwork, part: Part) -> tuple[float, str]:
+def _validate(network: RelativeForecast, part: Part) -> tuple[float, str]:
     """WAPE of the validation origin, and a line for people."""
     forecast, actual = expected_gmv(predict(network, part)), part.gmv.double().numpy()
     error = wape(forecast, actual)
     return error, f"validation WAPE {error:.4f}, RMSLE {rmsle(forecast, actual):.4f}"
 
 
-def predict(network: GmvNetwork, part: Part):
+def predict(network: RelativeForecast, part: Part):
     """`ziln` outputs of a part, `[n, 3]` float32."""
     network.eval()
     with torch.inference_mode():

@@ -26,7 +26,7 @@ MEANS = (
 
 
 class Bags(nn.Module):
-    """Sequences `[n, L]` and scalars `[n, 4]` -> `[n, width]` float32, not yet standardised."""
+    """Sequences `[n, L]` and scalars `[n, 4]` -> `[n, width]`, not yet standardised; of the numbers' dtype."""
 
     def __init__(self, categories: int, departments: int, stores: int, brands: int, scalars: int):
         """Sizes of the vocabularies, id 0 included."""
@@ -63,7 +63,7 @@ class Bags(nn.Module):
         scalars: Tensor,
     ) -> Tensor:
         # Padding has time 0 and ids 0; an event of the last microsecond with nothing known is nobody's loss.
-        there = ((time > 0) | (category > 0) | (store > 0)).to(torch.float32)
+        there = ((time > 0) | (category > 0) | (store > 0)).to(time.dtype)
         lines = there.sum(1, keepdim=True)
         share = there / lines.clamp(min=1.0)
         stores = self.count(store, there, self.stores)
@@ -96,8 +96,8 @@ class Bags(nn.Module):
         discount: Tensor,
     ) -> Tensor:
         """The numbers of `MEANS`, `[n, 10]`. price, quantity and discount come as log1p."""
-        later = there[:, 1:] * there[:, :-1] * (time[:, :-1] - time[:, 1:] > self.same_basket_days).to(torch.float32)
-        baskets = later.sum(1, keepdim=True) + (lines > 0).to(torch.float32)
+        later = there[:, 1:] * there[:, :-1] * (time[:, :-1] - time[:, 1:] > self.same_basket_days).to(time.dtype)
+        baskets = later.sum(1, keepdim=True) + (lines > 0).to(time.dtype)
         spend = (there * torch.expm1(price)).sum(1, keepdim=True)
         saved = (there * torch.expm1(discount)).sum(1, keepdim=True)
         price_mean = (share * price).sum(1, keepdim=True)
@@ -113,7 +113,7 @@ class Bags(nn.Module):
             torch.sqrt(spread + 1e-6),
             saved / (spend + 1.0),
             (share * quantity.clamp(max=self.largest_log_quantity)).sum(1, keepdim=True),
-            (share * (discount > 0).to(torch.float32)).sum(1, keepdim=True),
+            (share * (discount > 0).to(time.dtype)).sum(1, keepdim=True),
             torch.log1p(last),
         ]
         return torch.cat(numbers, 1)

@@ -14,7 +14,7 @@ from souk_training.layout import Layout
 from souk_training.portrait import spec
 from souk_training.portrait.bags import Bags
 from souk_training.portrait.tags import DEMOGRAPHICS, DEPARTMENT_SUPPORT
-from souk_training.portrait.users import HORIZON_DAYS, demographics, next_departments, read_history, user_rows
+from souk_training.portrait.users import HORIZON_DAYS, History, demographics, next_departments, read_history, user_rows
 
 # Origins for the departments: this many, HORIZON_DAYS apart, so that no two horizons overlap.
 ORIGINS = 5
@@ -63,25 +63,48 @@ def bags_of(features: list[dict]) -> Bags:
     )
 
 
+@dataclass(frozen=True)
+class EncodedDays:
+    """Every user with a purchase by each day, encoded: first on the last day, then at the origins, newest first."""
+
+    history: History
+    features: list[dict]
+    days: list[str]
+    users: dict[str, np.ndarray]  # day -> ids [n]
+    inputs: dict[str, list[np.ndarray]]  # day -> the inputs in the manifest's order, each [n, *shape]
+
+
 def read_cohort(layout: Layout) -> Cohort:
     """Encodes every user on the last day and at every origin."""
-    history = read_history(layout)
-    features = spec.features_of(history)
-    bags, last_day = bags_of(features), layout.info.last_day
-    days = [last_day, *origins_before(last_day)]
-    vectors, users = {}, {}
+    return cohort_of(layout, encode_days(layout))
+
+
+def encode_days(layout: Layout) -> EncodedDays:
+    """Fits the encoding to the history and encodes every user on every day."""
+    history, last_day = read_history(layout), layout.info.last_day
+    features, days = spec.features_of(history), [last_day, *origins_before(last_day)]
+    encoded = EncodedDays(history, features, days, {}, {})
     for day in tqdm(days, desc="reading", unit="day"):
         rows = user_rows(history, day)
-        users[day] = np.array([row["user_id"] for row in rows])
-        vectors[day] = pool(bags, spec.encode(features, rows))
+        encoded.users[day] = np.array([row["user_id"] for row in rows])
+        encoded.inputs[day] = spec.encode(features, rows)
+    return encoded
+
+
+def cohort_of(layout: Layout, encoded: EncodedDays, dtype: type = np.float32) -> Cohort:
+    """Bag vectors, computed in `dtype`, with what is to be learnt from them."""
+    bags, (last_day, *origins) = bags_of(encoded.features), encoded.days
+    vectors = {day: pool(bags, inputs, dtype) for day, inputs in encoded.inputs.items()}
+    users = encoded.users
     everyone = Sample(vectors[last_day], np.zeros((len(users[last_day]), 0)), users[last_day])
-    departments, bought = _bought(history, features, days[1:], users)
+    departments, bought = _bought(encoded.history, encoded.features, origins, users)
     behaviour = Sample(
-        np.concatenate([vectors[day] for day in days[1:]]),
-        np.concatenate([bought[day] for day in days[1:]]),
-        np.concatenate([users[day] for day in days[1:]]),
+        np.concatenate([vectors[day] for day in origins]),
+        np.concatenate([bought[day] for day in origins]),
+        np.concatenate([users[day] for day in origins]),
     )
-    return Cohort(features, departments, last_day, days[1:], _labelled(layout, everyone), behaviour, everyone)
+    labelled = _labelled(layout, everyone)
+    return Cohort(encoded.features, departments, last_day, origins, labelled, behaviour, everyone)
 
 
 def origins_before(last_day: str) -> list[str]:
@@ -90,11 +113,12 @@ def origins_before(last_day: str) -> list[str]:
     return [str((pd.Timestamp(last_day) - pd.Timedelta(days=days)).date()) for days in back]
 
 
-def pool(bags: Bags, inputs: list[np.ndarray]) -> np.ndarray:
-    """Bag vectors `[n, width]` float32 of encoded inputs."""
+def pool(bags: Bags, inputs: list[np.ndarray], dtype: type = np.float32) -> np.ndarray:
+    """Bag vectors `[n, width]` float32 of encoded inputs, computed in `dtype`."""
+    numbers = [array.astype(dtype) if array.dtype == np.float32 else array for array in inputs]
     with torch.inference_mode():
         parts = [
-            bags(*(torch.from_numpy(array[start : start + _CHUNK]) for array in inputs)).numpy()
+            bags(*(torch.from_numpy(array[start : start + _CHUNK]) for array in numbers)).float().numpy()
             for start in range(0, len(inputs[0]), _CHUNK)
         ]
     return np.concatenate(parts)

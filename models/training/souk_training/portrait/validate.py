@@ -117,18 +117,18 @@ def cross_validate(cohort: Cohort, settings: Settings, seed: int, fold_seed: int
     folds = Folds.draw(cohort, fold_seed)
     with tqdm(total=FOLDS * (settings.epochs * (1 + len(ABLATIONS)) + 2), desc="cross-validation", unit="epoch") as bar:
         base = _baseline(cohort, folds, bar.update)
-        ours, votes = _ours(cohort, folds, settings, seed, bar.update)
-        groups = _results(cohort, folds, ours, base)
+        ours, votes = out_of_fold(cohort, folds, settings, seed, bar.update)
+        groups = group_results(cohort, folds, ours, base)
         without = {}
         for name, change in ABLATIONS.items():
-            found, _ = _ours(cohort, folds, replace(settings, **change), seed, bar.update)
-            results = _results(cohort, folds, found, base)
+            found, _ = out_of_fold(cohort, folds, replace(settings, **change), seed, bar.update)
+            results = group_results(cohort, folds, found, base)
             without[name] = np.stack([result.macro(result.probabilities()) for result in results], axis=1)
     departments = groups[-1]
     return Validation(groups, without, {name: departments.macro(vote) for name, vote in votes.items()})
 
 
-def _ours(cohort: Cohort, folds: Folds, settings: Settings, seed: int, progress) -> tuple[OutOfFold, dict]:
+def out_of_fold(cohort: Cohort, folds: Folds, settings: Settings, seed: int, progress) -> tuple[OutOfFold, dict]:
     """Logits, and the votes of the nearest households by embedding and by the bags themselves."""
     found, fields = OutOfFold.empty(cohort), bags_of(cohort.features).fields()
     votes = {"embedding": np.zeros(found.departments.shape), "standardised bags": np.zeros(found.departments.shape)}
@@ -171,7 +171,7 @@ def _baseline_tags(x: np.ndarray, y: np.ndarray, folds: np.ndarray, fold: int) -
     return np.concatenate(parts, axis=1)
 
 
-def _results(cohort: Cohort, folds: Folds, ours: OutOfFold, base: OutOfFold) -> list[GroupResult]:
+def group_results(cohort: Cohort, folds: Folds, ours: OutOfFold, base: OutOfFold) -> list[GroupResult]:
     """Cuts the columns into groups and drops blanks; the departments come last."""
     results, start = [], 0
     for index, group in enumerate(DEMOGRAPHICS):
