@@ -13,11 +13,11 @@ use tempfile::TempDir;
 use super::{
     super::{
         file::{self, MOST_MODEL, digest},
-        folder::{GOLDEN, MANIFEST, MODEL, VersionFolder},
+        folder::{GOLDEN, MANIFEST, VersionFolder},
     },
     Archive, Derived, TensorSpec,
 };
-use crate::manifest::{Arguments, FORMAT_VERSION, Manifest, Tolerance};
+use crate::manifest::{Arguments, Engine, FORMAT_VERSION, Manifest, Tolerance};
 
 /// The file for people.
 const CARD: &str = "MODEL_CARD.md";
@@ -83,7 +83,8 @@ impl Draft {
         let folder =
             tempfile::Builder::new().prefix(".import-").permissions(permissions).tempdir_in(root).map_err(failed)?;
         let at = folder.path();
-        let mut files = json!({ MODEL: copied(model_file, &at.join(MODEL))? });
+        let model = Engine::Torchscript.model_file();
+        let mut files = json!({ model: copied(model_file, &at.join(model))? });
         let golden: String = derived.golden.iter().map(|line| format!("{line}\n")).collect();
         for (name, text) in [(GOLDEN, golden), (CARD, card(wish, archive, derived, &created_at))] {
             fs::write(at.join(name), &text).map_err(failed)?;
