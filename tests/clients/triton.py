@@ -56,6 +56,7 @@ def sync(client: triton.InferenceServerClient) -> None:
     wanted = [triton.InferRequestedOutput("mean")]
     only = client.infer("halves", [tensor("x", x, "FP32")], outputs=wanted, compression_algorithm="gzip")
     assert [output.name for output in only.get_response().outputs] == ["mean"]
+    check(client.infer("halves", [tensor("x", x, "FP32")], compression_algorithm="deflate"), x)
     shares = client.infer("whole", [tensor("x", np.arange(1, 5, dtype=np.float32), "FP32")])
     np.testing.assert_allclose(shares.as_numpy("y"), [0.1, 0.2, 0.3, 0.4], atol=TOLERANCE)
 

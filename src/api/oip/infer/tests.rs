@@ -138,7 +138,7 @@ async fn every_datatype_comes_back_raw_and_typed() {
             raw_input_contents: vec![raw.clone()],
             ..Default::default()
         };
-        assert_eq!(asked(&scoring, &request).await.unwrap().raw_output_contents, [raw.clone()], "{name}");
+        assert_eq!(asked(&scoring, &request).await.unwrap().raw_output_contents, std::slice::from_ref(&raw), "{name}");
         let contents = InferTensorContents {
             bool_contents: if dtype == Dtype::Bool { vec![false, true] } else { vec![] },
             int_contents: if matches!(name, "INT8" | "INT16" | "INT32") { vec![0, 1] } else { vec![] },
