@@ -341,3 +341,14 @@ async fn kserves_client_works_unchanged() {
     let (_folder, server) = serving().await;
     python("kserve_client.py", &[server.grpc.to_string()]).await;
 }
+
+#[tokio::test]
+async fn the_readmes_client_works_as_printed() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let printed = readme.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    let server = Launch::new().serving().await;
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("client.py");
+    std::fs::write(&script, printed.replace("localhost:50051", &server.grpc.to_string())).unwrap();
+    python(script.to_str().unwrap(), &[]).await;
+}
