@@ -62,10 +62,10 @@ test: setup venv ## Set up and run every test, Rust and Python
 	PYTHONPATH=$(TRAINING) .venv/bin/python -m pytest -q $(TRAINING)
 	SOUK_PYTHON=$(CURDIR)/.venv/bin/python cargo test --no-fail-fast $(CARGO_FLAGS)
 
-# Enough to encode rows as training does, without torch.
+# Enough to encode rows as training does, without torch, and to ask the server as other programs' clients do.
 .PHONY: venv
 venv:
-	@deploy/setup/venv.sh .venv $(TRAINING)/requirements.txt
+	@deploy/setup/venv.sh .venv $(TRAINING)/requirements.txt tests/clients/requirements.txt
 
 .PHONY: lint
 lint: setup ## Check formatting, and clippy with and without libtorch

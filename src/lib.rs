@@ -1,5 +1,6 @@
 //! Souk serves the models of an e-commerce marketplace over gRPC: *what will
-//! this merchant's GMV be*, and *who is this user*.
+//! this merchant's GMV be*, *who is this user*, and by the Open Inference Protocol
+//! whatever else a TorchScript model answers.
 //!
 //! # Layout
 //!
@@ -37,6 +38,11 @@
 //! error of their own → batch → [`rows::Forward`], for a small batch on the thread
 //! that its requests arrived on, else on a runner's → outputs cut back to their
 //! callers → the version's [`heads::Head`] → reply, in the request's order.
+//!
+//! A request of the Open Inference Protocol has tensors instead: its shapes are checked
+//! against the manifest and the bytes that came → admission → its elements are checked,
+//! and typed ones converted, while raw ones stay slices of the request → the same batch →
+//! the outputs that were asked for, as they lie in memory. One version answers all its rows.
 //!
 //! # The way of a version
 //!

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A virtual environment that holds exactly what a requirements file pins.
+# A virtual environment that holds exactly what requirements files pin.
 #
-#   venv.sh FOLDER REQUIREMENTS      PYTHON=… names the interpreter to use
+#   venv.sh FOLDER REQUIREMENTS…     PYTHON=… names the interpreter to use
 #
 # Done again only when a file or the interpreter changed; says nothing otherwise.
 set -euo pipefail
 
-folder=$1 requirements=$2
+folder=$1
+shift
 
 # The training package's own bound; its README says why.
 suits() {
@@ -29,11 +30,11 @@ choose_python() {
 
 python=$(choose_python)
 # With the files beside it, since one may include another.
-sum=$({ echo "$python"; "$python" --version; cat "$(dirname "$requirements")"/requirements*.txt; } | sha256sum | cut -c1-16)
+sum=$({ echo "$python"; "$python" --version; for file in "$@"; do cat "$(dirname "$file")"/requirements*.txt; done; } | sha256sum | cut -c1-16)
 stamp=$folder/complete-$sum
 [ -e "$stamp" ] && exit 0
 
-echo "python: making $folder from $requirements (once)" >&2
+echo "python: making $folder from $* (once)" >&2
 rm -rf "$folder"
 # Debian's Python can make a venv but has no pip to put into it; its own pip can fill one from outside.
 "$python" -m venv --without-pip "$folder"
@@ -41,7 +42,7 @@ if ! "$python" -m pip --python "$folder/bin/python" --version >/dev/null 2>&1; t
     echo "missing: pip 22.3 or newer for $python (python3 -m pip install --upgrade pip)" >&2
     exit 1
 fi
-# `--no-deps`: the file is complete, and leaves out what a CPU does without.
+# `--no-deps`: the files are complete, and leave out what a CPU does without.
 "$python" -m pip --python "$folder/bin/python" install --quiet --disable-pip-version-check \
-    --only-binary=:all: --no-deps --requirement "$requirements"
+    --only-binary=:all: --no-deps "${@/#/--requirement=}"
 touch "$stamp"

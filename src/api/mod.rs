@@ -1,10 +1,12 @@
-//! The wire: what the domain services accept and answer, and the admin service.
+//! The wire: what the domain services, the Open Inference Protocol and the admin service
+//! accept and answer.
 //!
 //! A request resolves its version once, or where the traffic is split that of each
 //! entity, by its id. Its rows are read one by one where they lie and encoded against
 //! that version's manifest, the stack scores them, and the version's head makes answers
 //! of the outputs. Rows that can't be encoded get
-//! an error of their own.
+//! an error of their own. Rows that come as tensors (`oip`) are encoded already: they are
+//! checked against the manifest and leave as tensors.
 //!
 //! Architecture invariant: only this module, the server and the command line's
 //! client know protobuf; only `status` chooses codes.

@@ -41,7 +41,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
-    /// Where the domain services, health and reflection listen.
+    /// Where the domain services, tensors, health and reflection listen.
     pub listen: SocketAddr,
     /// Where `/livez`, `/readyz` and `/metrics` listen, for probes, Prometheus and people.
     pub http_listen: SocketAddr,

@@ -220,7 +220,7 @@ async fn a_stream_has_a_reply_for_each_request_in_order_and_survives_faults() {
     let (_folder, server) = serving().await;
     let requests: Vec<_> = (0_u8..40)
         .map(|number| {
-            let mut request = halves(&number.to_string(), &[[f32::from(number) / 2.0, 0.0, 0.0]]);
+            let mut request = halves(&number.to_string(), &[[f32::from(number) / 4.0, 0.0, 0.0]]);
             if number % 10 == 3 {
                 request.model_name = "nobody".into();
             }
@@ -236,7 +236,7 @@ async fn a_stream_has_a_reply_for_each_request_in_order_and_survives_faults() {
         if number % 10 == 3 {
             assert_eq!(reply.error_message, "no model nobody; there is: halves, tagger, whole");
         } else {
-            assert_eq!((reply.error_message.as_str(), output(&answer, "first")), ("", vec![f32::from(number) / 2.0]));
+            assert_eq!((reply.error_message.as_str(), output(&answer, "first")), ("", vec![f32::from(number) / 4.0]));
         }
     }
     assert!(replies.next().await.is_none());
@@ -270,7 +270,7 @@ async fn orders_are_taken_at_the_admin_port_alone() {
     let (_folder, root) = empty_root();
     tensors::halves(&root, 1);
     Copy::new("merchant_gmv", &root, 4).flip("model.pt");
-    let policy = r#"{"halves": {"labels": {"stable": {"version": 1}}}}"#;
+    let policy = r#"{"format_version": 1, "models": {"halves": {"labels": {"stable": {"version": 1}}}}}"#;
     std::fs::write(root.join("policy.json"), policy).unwrap();
     let server = launch(&root).serving().await;
     let (mut data, mut admin) = (client(&server).await, admin(&server).await);
@@ -309,4 +309,46 @@ async fn orders_are_taken_at_the_admin_port_alone() {
         ..load()
     };
     assert_eq!(admin.repository_model_load(config).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+/// Runs a script of `tests/clients`, where there is a Python for it.
+#[allow(clippy::disallowed_methods, reason = "a test is no program that could read it once")]
+#[allow(clippy::print_stderr, reason = "a test that is skipped must say so")]
+async fn python(script: &str, arguments: &[String]) {
+    let Ok(python) = std::env::var("SOUK_PYTHON") else {
+        eprintln!("skipped: SOUK_PYTHON names no Python with tests/clients/requirements.txt");
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+    let ran = tokio::process::Command::new(python).arg(script).args(arguments).output().await.unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+}
+
+#[tokio::test]
+async fn tritonclient_works_unchanged() {
+    let (_folder, root) = empty_root();
+    tensors::write_all(&root);
+    tensors::halves(&root, 2);
+    let policy = r#"{"format_version": 1, "models": {"halves": {"labels": {"stable": {"version": 1}}}}}"#;
+    std::fs::write(root.join("policy.json"), policy).unwrap();
+    let server = launch(&root).serving().await;
+    python("triton.py", &[server.grpc.to_string(), server.admin.to_string()]).await;
+}
+
+#[tokio::test]
+async fn kserves_client_works_unchanged() {
+    let (_folder, server) = serving().await;
+    python("kserve_client.py", &[server.grpc.to_string()]).await;
+}
+
+#[tokio::test]
+async fn the_readmes_client_works_as_printed() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let printed = readme.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    let server = Launch::new().serving().await;
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("client.py");
+    std::fs::write(&script, printed.replace("localhost:50051", &server.grpc.to_string())).unwrap();
+    python(script.to_str().unwrap(), &[]).await;
 }

@@ -238,3 +238,74 @@ impl<'a> Choice<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::api::proto::inference::{
+        InferParameter, InferTensorContents, ModelInferRequest,
+        infer_parameter::ParameterChoice,
+        model_infer_request::{InferInputTensor, InferRequestedOutputTensor},
+    };
+
+    fn any_input() -> impl Strategy<Value = InferInputTensor> {
+        let contents = prop::option::of(prop::collection::vec(any::<i64>(), 1..4))
+            .prop_map(|ints| ints.map(|int64_contents| InferTensorContents { int64_contents, ..Default::default() }));
+        let all = (".{0,4}", "[A-Z0-9]{0,5}", prop::collection::vec(any::<i64>(), 0..5), contents);
+        all.prop_map(|(name, datatype, shape, contents)| InferInputTensor {
+            name,
+            datatype,
+            shape,
+            contents,
+            parameters: [("binary_data_size".to_owned(), InferParameter::default())].into(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_is_read_as_protobuf_reads_it(
+            (model_name, model_version, id) in (".{0,4}", ".{0,4}", ".{0,40}"),
+            inputs in prop::collection::vec(any_input(), 0..4),
+            outputs in prop::collection::vec(".{0,4}", 0..3),
+            raw_input_contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..4),
+            (priority, entity_id) in (any::<u64>(), ".{0,9}"),
+        ) {
+            let parameter = |choice| InferParameter { parameter_choice: Some(choice) };
+            let parameters = [
+                ("priority", ParameterChoice::Uint64Param(priority)),
+                ("entity_id", ParameterChoice::StringParam(entity_id.clone())),
+                ("something", ParameterChoice::DoubleParam(0.5)),
+                ("else", ParameterChoice::BoolParam(true)),
+            ];
+            let message = ModelInferRequest {
+                model_name,
+                model_version,
+                id,
+                parameters: parameters.map(|(key, choice)| (key.to_owned(), parameter(choice))).into(),
+                inputs,
+                outputs: outputs
+                    .into_iter()
+                    .map(|name| InferRequestedOutputTensor { name, ..Default::default() })
+                    .collect(),
+                raw_input_contents,
+            };
+            let encoded = message.encode_to_vec();
+            let request = Request::read(&encoded).unwrap();
+            prop_assert_eq!((request.model, request.version, request.id), (&*message.model_name, &*message.model_version, &*message.id));
+            prop_assert_eq!((request.parameters.priority, request.parameters.entity_id), (priority, &*entity_id));
+            prop_assert_eq!(request.inputs.len(), message.inputs.len());
+            for (input, wanted) in request.inputs.iter().zip(&message.inputs) {
+                prop_assert_eq!((input.name, input.datatype), (&*wanted.name, &*wanted.datatype));
+                prop_assert_eq!(request.shape(input), &*wanted.shape);
+                let contents = wanted.contents.as_ref().map(|contents| contents.encode_to_vec()).unwrap_or_default();
+                prop_assert_eq!(input.contents, contents);
+            }
+            let names: Vec<_> = message.outputs.iter().map(|output| &*output.name).collect();
+            prop_assert_eq!(request.outputs, names);
+            prop_assert_eq!(request.raw, message.raw_input_contents);
+        }
+    }
+}

@@ -138,7 +138,7 @@ async fn every_datatype_comes_back_raw_and_typed() {
             raw_input_contents: vec![raw.clone()],
             ..Default::default()
         };
-        assert_eq!(asked(&scoring, &request).await.unwrap().raw_output_contents, [raw.clone()], "{name}");
+        assert_eq!(asked(&scoring, &request).await.unwrap().raw_output_contents, std::slice::from_ref(&raw), "{name}");
         let contents = InferTensorContents {
             bool_contents: if dtype == Dtype::Bool { vec![false, true] } else { vec![] },
             int_contents: if matches!(name, "INT8" | "INT16" | "INT32") { vec![0, 1] } else { vec![] },
@@ -441,4 +441,34 @@ async fn what_is_no_request_is_said_to_be_none() {
     let many = Asked { message: [0x2a, 0x00].repeat(1025).into(), call: CALL, streamed: false };
     let said = infer(&scoring, &many).await.unwrap_err().to_string();
     assert_eq!(said, "inputs: there are more than 1024 in one request");
+}
+
+#[tokio::test]
+async fn what_a_canary_made_of_tensors_is_counted() {
+    let tensor = json!([{"name": "x", "dtype": "float32", "shape": []}]);
+    let arm = |label: &str, number, percent| {
+        let version = Arc::new(fixture::echo(number, &json!({"inputs": tensor, "outputs": tensor}), 4));
+        Arm { label: label.into(), version, percent }
+    };
+    let arms = vec![arm(STABLE, 1, 50.0), arm(CANARY, 2, 50.0)];
+    let canary = Arc::clone(&arms[1].version);
+    let scoring = fixture::scoring("echo", fixture::of_arms("echo", arms), 1024);
+    let window = Duration::from_secs(600);
+    let watched = async {
+        while scoring.trials.seen(&canary, window).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), watched).await.unwrap();
+    let request = |values: &[f32]| ModelInferRequest {
+        model_name: "echo".into(),
+        model_version: "canary".into(),
+        inputs: vec![input("x", "FP32", &[values.len().try_into().unwrap()])],
+        raw_input_contents: vec![bytes(values, |value| value.to_le_bytes())],
+        ..Default::default()
+    };
+    assert!(asked(&scoring, &request(&[1.0, 2.0])).await.is_ok());
+    assert!(asked(&scoring, &request(&[1.0, f32::NAN, f32::INFINITY])).await.is_err());
+    let seen = scoring.trials.seen(&canary, window).unwrap();
+    assert_eq!((seen.rows, seen.failed, seen.without_number), (5, 0, 2));
 }
