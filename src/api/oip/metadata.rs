@@ -51,6 +51,7 @@ fn tensor(name: &str, dtype: Dtype, shape: &[Dim], of_rows: bool) -> TensorMetad
 fn platform(engine: Engine) -> &'static str {
     match engine {
         Engine::Torchscript => "pytorch_libtorch",
+        Engine::Deepfm => "souk_deepfm",
     }
 }
 
