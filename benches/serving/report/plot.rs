@@ -102,6 +102,8 @@ fn latency(results: &Results, model: Model) -> Panel {
         title: match model {
             Shipped => "Shipped model, one row, by the clock",
             Reference => "Reference model, one row, by the clock",
+            // Nobody asks them by the clock.
+            Model::TensorsSmall | Model::TensorsLarge => "",
         },
         x: "requests/s of the schedule",
         y: "ms",
