@@ -93,6 +93,20 @@ async fn every_module_is_right_alone_with_raw_and_with_typed_contents() {
 }
 
 #[tokio::test]
+async fn requests_larger_than_a_batch_are_answered_in_their_order() {
+    let (_folder, server) = all_live(Launch::new()).await;
+    let client = client(&server).await;
+    let exchanges = exchanges();
+    let large = exchanges.iter().filter_map(|exchange| exchange.repeated(23));
+    join_all(large.map(|exchange| {
+        let client = client.clone();
+        async move { send(client, &exchange).await }
+    }))
+    .await;
+    assert_sound(&server).await;
+}
+
+#[tokio::test]
 async fn every_module_is_right_in_mixed_batches() {
     let launch = Launch::new().set("batch.linger", "5ms").set("runtime.inline_below", "0s");
     let (_folder, server) = all_live(launch).await;

@@ -44,8 +44,8 @@ def test_the_list_of_modules_and_the_committed_folders_agree(committed, written)
 
 
 def test_committed_modules_are_up_to_date(committed, written):
-    for path in sorted(written.glob("*/1/model.pt")):
-        assert path.read_bytes() == (committed / path.relative_to(written)).read_bytes(), path.parents[1].name
+    for path in sorted([*written.glob("*/1/model.pt"), *written.glob("*.npz")]):
+        assert path.read_bytes() == (committed / path.relative_to(written)).read_bytes(), path.relative_to(written)
 
 
 def test_committed_answers_are_up_to_date(committed, written):

@@ -6,6 +6,7 @@
 mod deepfm;
 mod inspect;
 mod script;
+mod state;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::{any::Any, io::Cursor, num::NonZeroUsize, sync::Arc};
 use tch::{CModule, TchError};
 
 pub use self::inspect::{Inspected, Parameter};
-use self::{deepfm::DeepFm, script::TorchScript};
+use self::{deepfm::DeepFm, script::TorchScript, state::writes_to_itself};
 use super::{Engines, ModelFile, Place};
 use crate::{
     manifest::{Engine, Manifest},
@@ -50,7 +51,8 @@ impl Engines for TorchEngines {
             Engine::Torchscript => {
                 let module = module(model)
                     .map_err(|error| format!("is no TorchScript that can be loaded: {}", named_error(&error)))?;
-                Ok(Arc::new(TorchScript::new(module, manifest, self.max_rows)))
+                let module = TorchScript::new(module, manifest, self.max_rows);
+                Ok(Arc::new(if writes_to_itself(&model.place()) { module.alone() } else { module }))
             }
             Engine::Deepfm => {
                 let file = model.bytes().map_err(|fault| fault.to_string())?;

@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tch::{CModule, IValue, TchError, Tensor};
@@ -33,6 +36,8 @@ pub(super) struct TorchScript {
     /// Whether it takes tensors and returns one, neither in something else; known after
     /// the first pass.
     is_plain: AtomicBool,
+    /// Held by the pass that runs, where the module writes to itself.
+    alone: Option<Mutex<()>>,
     cost: Cost,
 }
 
@@ -48,8 +53,14 @@ impl TorchScript {
             arguments: manifest.arguments,
             outputs: manifest.outputs.clone(),
             is_plain: AtomicBool::new(false),
+            alone: None,
             cost: Cost::default(),
         }
+    }
+
+    /// The same, where threads that run it at once would disturb each other.
+    pub(super) fn alone(self) -> Self {
+        Self { alone: Some(Mutex::default()), ..self }
     }
 
     fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ForwardError> {
@@ -174,6 +185,8 @@ impl Forward for TorchScript {
     fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {
         let rows = parts.iter().map(|part| part.len()).sum();
         let inputs = tensors::inputs(&self.inputs, parts, self.batch)?;
+        // Until the outputs are copied: they may be what the next pass writes to.
+        let _alone = self.alone.as_ref().map(|alone| alone.lock().unwrap_or_else(PoisonError::into_inner));
         tensors::outputs(&self.outputs, &self.run(inputs)?, rows, self.batch)
     }
 }

@@ -242,3 +242,19 @@ fn each_module_is_right_on_four_threads_at_once() {
         }
     });
 }
+
+#[test]
+fn a_module_that_writes_to_itself_is_right_on_four_threads_at_once() {
+    let modules = modules();
+    for name in ["counts_calls", "remembers_the_last", "scratch_buffer"] {
+        let module = modules.iter().find(|module| module.name == name).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let _thread = thread_setup(NonZeroUsize::MIN);
+                    (0..1000).for_each(|_| module.assert_right_alone());
+                });
+            }
+        });
+    }
+}

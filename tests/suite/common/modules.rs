@@ -108,6 +108,29 @@ impl Exchange {
         })
     }
 
+    /// The same rows so many times over in one request; none where the model has no rows.
+    pub(crate) fn repeated(&self, times: usize) -> Option<Self> {
+        if self.max_batch_rows == 0 {
+            return None;
+        }
+        let more_rows = |shape: &[i64]| [&[shape[0] * times as i64], &shape[1..]].concat();
+        let mut raw = self.raw.clone();
+        raw.inputs.iter_mut().for_each(|input| input.shape = more_rows(&input.shape));
+        raw.raw_input_contents.iter_mut().for_each(|bytes| *bytes = bytes.repeat(times));
+        let more = |Tensor { name, dtype, shape, bytes }: &Tensor| Tensor {
+            name: name.clone(),
+            dtype: *dtype,
+            shape: more_rows(shape),
+            bytes: bytes.repeat(times).into(),
+        };
+        let wanted = match &self.wanted {
+            Wanted::Outputs(outputs) => Wanted::Outputs(outputs.iter().map(more).collect()),
+            Wanted::Fails(says) => Wanted::Fails(says.clone()),
+        };
+        let (model, max_batch_rows) = (self.model.clone(), self.max_batch_rows);
+        Some(Self { model, max_batch_rows, raw, typed: None, wanted })
+    }
+
     /// Whether an answer is wanted, and no error.
     pub(crate) fn is_good(&self) -> bool {
         matches!(self.wanted, Wanted::Outputs(_))

@@ -20,6 +20,40 @@ class CountsCalls(nn.Module):
         return x * 2.0 + torch.clamp(self.calls, 0, 0)
 
 
+class RemembersTheLast(nn.Module):
+    """Puts other objects into attributes of its own in each pass, which the next pass reads."""
+
+    seen: List[Tensor]
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+        self.seen = [torch.zeros(1)]
+        self.rows = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = self.calls + 1.0
+        self.rows = self.rows + x.size(0)
+        self.seen = [self.calls, x.sum(1)]
+        return x * 2.0 + 0.0 * self.seen[0] + 0.0 * float(self.rows)
+
+
+class ScratchBuffer(nn.Module):
+    """Works in a buffer of its own, which another pass at the same time would overwrite."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scratch", torch.zeros(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = torch.zeros_like(x[:, 0])
+        for row in range(x.size(0)):
+            self.scratch[0].copy_(x[row])
+            torch.mul(self.scratch[0], self.scratch[0], out=self.scratch[1])
+            found[row] = self.scratch.sum()
+        return found
+
+
 class RaisesOnMarked(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if bool((x == 99.0).any()):
@@ -107,6 +141,8 @@ def cases() -> list[Case]:
     three = [tensor("x", "float32", 3)]
     return [
         Case("counts_calls", CountsCalls(), three, [tensor("y", "float32", 3)], plain("x", 3)),
+        Case("remembers_the_last", RemembersTheLast(), three, [tensor("y", "float32", 3)], plain("x", 3)),
+        Case("scratch_buffer", ScratchBuffer(), three, [tensor("y", "float32")], plain("x", 3)),
         Case(
             "raises_on_marked",
             RaisesOnMarked(),
