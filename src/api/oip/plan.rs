@@ -186,10 +186,11 @@ fn sizes(request: &Request<'_>, input: &Input<'_>, spec: &InputSpec, rules: &Rul
 impl Sizes {
     /// `None` where they can't be counted.
     fn of(mut sizes: Vec<usize>, of_rows: bool, dtype: Dtype) -> Option<Self> {
-        let rows = if of_rows { sizes.remove(0) } else { 1 };
-        let width = sizes.iter().try_fold(1_usize, |width, size| width.checked_mul(*size))?;
+        let row = sizes.split_off(usize::from(of_rows).min(sizes.len()));
+        let rows = sizes.first().copied().unwrap_or(1);
+        let width = row.iter().try_fold(1_usize, |width, size| width.checked_mul(*size))?;
         let bytes = width.checked_mul(rows)?.checked_mul(dtype.size())?;
-        Some(Self { rows, row: sizes, width, bytes })
+        Some(Self { rows, row, width, bytes })
     }
 }
 

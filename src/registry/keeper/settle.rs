@@ -7,7 +7,7 @@ use tracing::{error, warn};
 
 use super::{
     OrderError,
-    commands::{Source, WayBack, Wish},
+    commands::{Answer, Source, WayBack, Wish},
     kept::{Assignment, Kept, Preparing, Stage},
     work::Work,
 };
@@ -26,10 +26,14 @@ impl Work {
         self.settle_wish(name);
         self.assign(name, None);
         self.queue_preparations(name);
-        self.settle_unloaded(name);
+        let told = self.settle_unloaded(name);
         self.retire_unneeded(name);
         self.finish_start(name);
         self.publish(name);
+        // Whoever looks once he was told sees it.
+        for (waiter, outcome) in told {
+            let _ = waiter.send(outcome);
+        }
         self.start_preparations();
     }
 
@@ -152,13 +156,13 @@ impl Work {
         }
     }
 
-    /// Tells those who wait for a version to go that it answers nobody any more, or that
-    /// there is nobody else.
-    fn settle_unloaded(&mut self, name: &str) {
-        let Some(kept) = self.models.get_mut(name) else { return };
+    /// Those who wait for a version to go, once it answers nobody any more or there is
+    /// nobody else, with what they are to be told.
+    fn settle_unloaded(&mut self, name: &str) -> Vec<(Answer<()>, Result<(), OrderError>)> {
+        let Some(kept) = self.models.get_mut(name) else { return Vec::new() };
         let someone_comes = kept.stages.values().any(|stage| matches!(stage, Stage::Preparing(_)));
         let answering: Vec<(u64, String)> = kept.now.iter().map(|(label, number)| (*number, label.clone())).collect();
-        let mut stays = Vec::new();
+        let (mut stays, mut told) = (Vec::new(), Vec::new());
         for (number, waiters) in &mut kept.unloaded {
             let outcome = match answering.iter().find(|(answering, _)| answering == number) {
                 None => Ok(()),
@@ -168,11 +172,10 @@ impl Work {
                     Err(OrderError::InUse { model: name.to_owned(), version: *number, label: label.clone() })
                 }
             };
-            for waiter in waiters.drain(..) {
-                let _ = waiter.send(outcome.clone());
-            }
+            told.extend(waiters.drain(..).map(|waiter| (waiter, outcome.clone())));
         }
         stays.iter().for_each(|number| drop(kept.unloaded.remove(number)));
+        told
     }
 
     fn retire_unneeded(&mut self, name: &str) {
