@@ -95,8 +95,9 @@ async fn an_imported_module_goes_live_without_an_edit() {
     assert!(said.starts_with("ok ") && said.contains("8 golden rows agree"), "{said}");
     let card = fs::read_to_string(imported.root.join("tags/1/MODEL_CARD.md")).unwrap();
     assert!(card.contains("forward(tokens: Tensor, numbers: Tensor) -> Dict[str, Tensor]"), "{card}");
-    let server = Launch::new().set("models.root", imported.root.display()).serving().await;
-    assert_eq!(server.get("/readyz").await.0, 200);
+    let server = Launch::new().set("models.root", imported.root.display()).listening().await;
+    let line = server.logs("version can answer").await;
+    assert_eq!((line["model"].as_str(), line["version"].as_u64()), (Some("tags"), Some(1)));
 }
 
 #[test]
