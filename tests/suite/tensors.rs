@@ -13,6 +13,9 @@ use super::{
     },
 };
 
+/// What is done to golden rows, and what is said of it.
+type Defect = (fn(&mut Vec<Value>), &'static str);
+
 /// What a check says of the only version, after `change` to it.
 fn checked(model: (&str, &Value, &str), change: impl FnOnce(&Copy) -> &Copy) -> String {
     let (_folder, root) = empty_root();
@@ -69,7 +72,7 @@ fn a_module_without_a_dimension_of_rows_is_proved_request_by_request() {
 
 #[test]
 fn what_is_wrong_with_a_line_is_named_with_its_tensor() {
-    let defects: [(fn(&mut Vec<Value>), &str); 9] = [
+    let defects: [Defect; 9] = [
         (|lines| lines[0]["row"] = json!({}), "line 1: unknown field `row`"),
         (|lines| lines[0]["inputs"]["colour"] = json!(1), "line 1: the manifest has no input colour"),
         (

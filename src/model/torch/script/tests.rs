@@ -74,7 +74,7 @@ fn passes_that_fail_leave_no_memory_behind() {
     let large = vec![13.0; INPUT / 4];
     // A quarter of what would stay behind, for what other tests do meanwhile.
     let most = PASSES * INPUT / 4;
-    assert!(grown(&module("halves.pt", &thirteen), &row(&[large.clone()])) < most);
+    assert!(grown(&module("halves.pt", &thirteen), &row(std::slice::from_ref(&large))) < most);
     assert!(grown(&module("listed.pt", &lists), &row(&[large, vec![1.0; 3]])) < most);
 }
 

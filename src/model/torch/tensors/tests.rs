@@ -82,7 +82,7 @@ fn every_type_is_the_same_in_a_tensor_and_back() {
         let values = Values::Raw { dtype, bytes: bytes.into() };
         let rows = Rows::new(2, vec![Column::new(2, values)]).unwrap();
         let tensors = inputs(&[input(dtype, &[2], None)], &[&rows], BATCH).unwrap();
-        assert_eq!(tensors[0].kind(), kind(dtype));
+        assert_eq!(tensors[0].f_kind().unwrap(), kind(dtype));
         assert_eq!(outputs(&[output(dtype, &[2])], &tensors, 2, BATCH).unwrap(), rows, "{dtype}");
     }
 }
