@@ -86,8 +86,8 @@ async fn an_imported_module_goes_live_without_an_edit() {
     assert_eq!(
         manifest["outputs"],
         json!([
-            {"name": "scores", "dtype": "float32", "shape": [2]},
-            {"name": "count", "dtype": "int64", "shape": []},
+            {"name": "scores", "dtype": "float32", "shape": [2], "non_finite": false},
+            {"name": "count", "dtype": "int64", "shape": [], "non_finite": false},
         ])
     );
     assert_eq!(manifest["serving"], json!({"max_batch_rows": 256, "warmup_rows": [1, 8, 64]}));
@@ -95,8 +95,9 @@ async fn an_imported_module_goes_live_without_an_edit() {
     assert!(said.starts_with("ok ") && said.contains("8 golden rows agree"), "{said}");
     let card = fs::read_to_string(imported.root.join("tags/1/MODEL_CARD.md")).unwrap();
     assert!(card.contains("forward(tokens: Tensor, numbers: Tensor) -> Dict[str, Tensor]"), "{card}");
-    let server = Launch::new().set("models.root", imported.root.display()).serving().await;
-    assert_eq!(server.get("/readyz").await.0, 200);
+    let server = Launch::new().set("models.root", imported.root.display()).listening().await;
+    let line = server.logs("version can answer").await;
+    assert_eq!((line["model"].as_str(), line["version"].as_u64()), (Some("tags"), Some(1)));
 }
 
 #[test]
@@ -144,7 +145,10 @@ fn a_module_of_plain_numbers_needs_no_example() {
     assert!(imported.output.status.success(), "{}", stderr(&imported.output));
     let manifest = imported.manifest();
     assert_eq!(manifest["inputs"], json!([{"name": "x", "dtype": "float32", "shape": [5]}]));
-    assert_eq!(manifest["outputs"], json!([{"name": "output_0", "dtype": "float32", "shape": []}]));
+    assert_eq!(
+        manifest["outputs"],
+        json!([{"name": "output_0", "dtype": "float32", "shape": [], "non_finite": false}])
+    );
     assert_eq!(manifest["serving"], json!({"max_batch_rows": 32, "warmup_rows": [1, 8]}));
     assert_eq!(manifest["description"], "A toy.");
     assert!(stderr(&imported.output).contains("as layers.0.weight takes them"), "{}", stderr(&imported.output));
@@ -167,8 +171,8 @@ fn lists_dictionaries_tuples_and_whole_requests_are_found_out() {
             256,
         ),
         ("named.pt", &named, json!("dict"), json!(["a", "b"]), json!([["output_0", []]]), 256),
-        ("halves.pt", &one, Value::Null, json!(["x"]), json!([["output_0", [1]], ["output_1", []]]), 256),
-        ("whole.pt", &whole, Value::Null, json!(["x"]), json!([["output_0", [5]]]), 0),
+        ("halves.pt", &one, json!("tensors"), json!(["x"]), json!([["output_0", [1]], ["output_1", []]]), 256),
+        ("whole.pt", &whole, json!("tensors"), json!(["x"]), json!([["output_0", [5]]]), 0),
     ];
     for (module, example, arguments, inputs, outputs, batch) in cases {
         let imported = import(module, &["--model", "model", "--example", example]);

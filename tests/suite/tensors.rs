@@ -13,15 +13,18 @@ use super::{
     },
 };
 
+/// What is done to golden rows, and what is said of it.
+type Defect = (fn(&mut Vec<Value>), &'static str);
+
 /// What a check says of the only version, after `change` to it.
-fn checked(model: (&str, &Value, &str), change: impl FnOnce(&Copy)) -> String {
+fn checked(model: (&str, &Value, &str), change: impl FnOnce(&Copy) -> &Copy) -> String {
     let (_folder, root) = empty_root();
     let (module, tensors, golden) = model;
     change(&write(&root, "model", module, tensors, golden));
     of_version(&check(&root), "model version 1")
 }
 
-fn tagged(change: impl FnOnce(&Copy)) -> String {
+fn tagged(change: impl FnOnce(&Copy) -> &Copy) -> String {
     checked(("tagger.pt", &tagger(), &tagger_rows()), change)
 }
 
@@ -42,9 +45,9 @@ async fn a_version_of_tensors_goes_live_beside_the_others() {
 #[test]
 fn rows_of_different_sizes_prove_the_filling_up() {
     // The module takes 0 for nothing; 7 is a token.
-    let said = tagged(|copy| drop(copy.with_manifest(|manifest| manifest["inputs"][0]["padding"] = json!(7))));
+    let said = tagged(|copy| copy.with_manifest(|manifest| manifest["inputs"][0]["padding"] = json!(7)));
     assert!(said.contains("line 1, in a batch with rows of other sizes: output count: served 5"), "{said}");
-    assert!(tagged(|_| ()).starts_with("ok "), "it is right with the padding that it was made for");
+    assert!(tagged(|copy| copy).starts_with("ok "), "it is right with the padding that it was made for");
 }
 
 #[test]
@@ -57,19 +60,19 @@ fn a_module_without_a_dimension_of_rows_is_proved_request_by_request() {
     let golden = "{\"inputs\": {\"x\": [1, 3]}, \"outputs\": {\"shares\": [0.25, 0.75]}}\n\
                   {\"inputs\": {\"x\": [0, 0]}, \"outputs\": {\"shares\": [\"NaN\", \"NaN\"]}}\n\
                   {\"inputs\": {\"x\": [2]}, \"outputs\": {\"shares\": [1.0]}}";
-    let said = checked(("whole.pt", &tensors, golden), |_| ());
+    let said = checked(("whole.pt", &tensors, golden), |copy| copy);
     assert!(said.contains("golden.jsonl line 2: output shares: has NaN or an infinity, wanted non_finite"), "{said}");
     let mut non_finite = tensors.clone();
     non_finite["outputs"][0]["non_finite"] = true.into();
-    let said = checked(("whole.pt", &non_finite, golden), |_| ());
+    let said = checked(("whole.pt", &non_finite, golden), |copy| copy);
     assert!(said.starts_with("ok ") && said.contains("3 golden rows agree"), "{said}");
-    let said = checked(("whole.pt", &non_finite, &golden.replace("\"x\": [2]", "\"x\": [0]")), |_| ());
+    let said = checked(("whole.pt", &non_finite, &golden.replace("\"x\": [2]", "\"x\": [0]")), |copy| copy);
     assert!(said.contains("line 3: output shares[0]: served NaN, training computed 1.0"), "{said}");
 }
 
 #[test]
 fn what_is_wrong_with_a_line_is_named_with_its_tensor() {
-    let defects: [(fn(&mut Vec<Value>), &str); 9] = [
+    let defects: [Defect; 9] = [
         (|lines| lines[0]["row"] = json!({}), "line 1: unknown field `row`"),
         (|lines| lines[0]["inputs"]["colour"] = json!(1), "line 1: the manifest has no input colour"),
         (
@@ -96,7 +99,7 @@ fn what_is_wrong_with_a_line_is_named_with_its_tensor() {
         (|lines| lines.clear(), "it holds 0 rows, wanted at least 1"),
     ];
     for (change, wanted) in defects {
-        let said = tagged(|copy| drop(copy.with_golden(change)));
+        let said = tagged(|copy| copy.with_golden(change));
         assert!(said.starts_with("FAILED") && said.contains(wanted), "{wanted:?} is not in:\n{said}");
     }
 }
@@ -114,14 +117,14 @@ fn a_module_that_answers_something_else_than_tensors_is_refused_with_what_it_is(
         ("nothing.pt", "it returned nothing, wanted tensors"),
         ("nested.pt", "it returned 2 values, wanted 1"),
     ] {
-        let said = checked((module, &tensors, golden), |_| ());
+        let said = checked((module, &tensors, golden), |copy| copy);
         assert!(said.contains(wanted), "{wanted:?} is not in:\n{said}");
     }
     let mut two = tensors.clone();
     two["outputs"] =
         json!([{"name": "y", "dtype": "float32", "shape": [2]}, {"name": "z", "dtype": "float32", "shape": [2]}]);
     let golden = r#"{"inputs": {"x": [1, 2]}, "outputs": {"y": [1, 2], "z": [1, 2]}}"#;
-    let said = checked(("nested.pt", &two, golden), |_| ());
+    let said = checked(("nested.pt", &two, golden), |copy| copy);
     assert!(said.contains("its output \"z\" is a tuple, wanted a tensor"), "{said}");
 }
 

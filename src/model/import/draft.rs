@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::{
@@ -75,7 +75,6 @@ impl Draft {
         (wish, archive, derived): (&Wish<'_>, &Archive, &Derived),
     ) -> Result<Self, String> {
         let created_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let mut manifest = manifest(wish, derived, &created_at);
         let failed = |error: io::Error| format!("{}: can't be written: {error}", root.display());
         fs::create_dir_all(root).map_err(failed)?;
         // As any folder: whoever serves it may be another user.
@@ -84,13 +83,13 @@ impl Draft {
             tempfile::Builder::new().prefix(".import-").permissions(permissions).tempdir_in(root).map_err(failed)?;
         let at = folder.path();
         let model = Engine::Torchscript.model_file();
-        let mut files = json!({ model: copied(model_file, &at.join(model))? });
+        let mut files = Map::from_iter([(model.to_owned(), copied(model_file, &at.join(model))?.into())]);
         let golden: String = derived.golden.iter().map(|line| format!("{line}\n")).collect();
         for (name, text) in [(GOLDEN, golden), (CARD, card(wish, archive, derived, &created_at))] {
             fs::write(at.join(name), &text).map_err(failed)?;
-            files[name] = digest(text.as_bytes()).into();
+            files.insert(name.to_owned(), digest(text.as_bytes()).into());
         }
-        manifest["files"] = files;
+        let manifest = manifest(wish, derived, (&created_at, files));
         let text = serde_json::to_string_pretty(&manifest).map_err(|error| error.to_string())? + "\n";
         Manifest::parse(text.as_bytes()).map_err(|error| error.problems.join("\n"))?;
         fs::write(at.join(MANIFEST), text).map_err(failed)?;
@@ -127,38 +126,33 @@ fn copied(from: &Path, to: &Path) -> Result<String, String> {
     Ok(digest)
 }
 
-fn manifest(wish: &Wish<'_>, derived: &Derived, created_at: &str) -> Value {
+fn manifest(wish: &Wish<'_>, derived: &Derived, (created_at, files): (&str, Map<String, Value>)) -> Value {
     let most = if derived.not_batched.is_some() { 0 } else { wish.max_batch_rows };
     let warmup: Vec<usize> = WARMUP_ROWS.into_iter().filter(|rows| *rows <= most.max(1)).collect();
-    let mut manifest = json!({
+    let arguments = match wish.arguments {
+        Arguments::Tensors => "tensors",
+        Arguments::List => "list",
+        Arguments::Dict => "dict",
+    };
+    let Tolerance { absolute, relative } = derived.tolerance;
+    json!({
         "format_version": FORMAT_VERSION, "model": wish.model, "version": wish.version, "task": "tensors",
-        "torch_version": wish.torch_version, "created_at": created_at, "files": {}, "engine": "torchscript",
-        "inputs": derived.inputs.iter().map(|spec| tensor(spec, false)).collect::<Vec<_>>(),
-        "outputs": derived.outputs.iter().map(|spec| tensor(spec, true)).collect::<Vec<_>>(),
-        "head": {"kind": "tensors"},
+        "description": wish.description, "torch_version": wish.torch_version, "created_at": created_at,
+        "files": files, "engine": "torchscript",
+        "inputs": derived.inputs.iter().map(input).collect::<Vec<_>>(), "arguments": arguments,
+        "outputs": derived.outputs.iter().map(output).collect::<Vec<_>>(), "head": {"kind": "tensors"},
+        "tolerance": {"absolute": absolute, "relative": relative},
         "serving": {"max_batch_rows": most, "warmup_rows": warmup},
-    });
-    if let Some(description) = wish.description {
-        manifest["description"] = description.into();
-    }
-    match wish.arguments {
-        Arguments::Tensors => {}
-        Arguments::List => manifest["arguments"] = "list".into(),
-        Arguments::Dict => manifest["arguments"] = "dict".into(),
-    }
-    if derived.tolerance != Tolerance::default() {
-        let Tolerance { absolute, relative } = derived.tolerance;
-        manifest["tolerance"] = json!({"absolute": absolute, "relative": relative});
-    }
-    manifest
+    })
 }
 
-fn tensor(spec: &TensorSpec, is_output: bool) -> Value {
-    let mut tensor = json!({"name": spec.name, "dtype": spec.dtype.as_str(), "shape": spec.shape});
-    if is_output && spec.non_finite {
-        tensor["non_finite"] = true.into();
-    }
-    tensor
+fn input(spec: &TensorSpec) -> Value {
+    json!({"name": spec.name, "dtype": spec.dtype.as_str(), "shape": spec.shape})
+}
+
+fn output(spec: &TensorSpec) -> Value {
+    let TensorSpec { name, dtype, shape, non_finite } = spec;
+    json!({"name": name, "dtype": dtype.as_str(), "shape": shape, "non_finite": non_finite})
 }
 
 fn card(wish: &Wish<'_>, archive: &Archive, derived: &Derived, created_at: &str) -> String {

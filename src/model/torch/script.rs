@@ -190,3 +190,6 @@ impl Forward for TorchScript {
         tensors::outputs(&self.outputs, &self.run(inputs)?, rows, self.batch)
     }
 }
+
+#[cfg(test)]
+mod tests;
