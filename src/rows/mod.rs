@@ -259,6 +259,13 @@ pub trait Forward: Send + Sync {
     /// What its passes cost, for whoever runs them to learn and to ask.
     fn cost(&self) -> &Cost;
 
+    /// Whether the number of rows tells what a pass costs. Where it does not, such as
+    /// where requests choose sizes, or where a pass waits for another thread's, no pass
+    /// runs on a thread that reads sockets.
+    fn is_predictable(&self) -> bool {
+        true
+    }
+
     /// Whether `more` rows may run in one pass with the `first` ones.
     fn fits(&self, first: &Rows, more: &Rows) -> bool {
         first.fits(more)

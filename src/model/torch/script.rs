@@ -173,6 +173,10 @@ impl Forward for TorchScript {
         &self.cost
     }
 
+    fn is_predictable(&self) -> bool {
+        self.alone.is_none() && !self.inputs.iter().any(InputSpec::is_open)
+    }
+
     fn fits(&self, first: &Rows, more: &Rows) -> bool {
         tensors::fit(&self.inputs, first, more)
     }

@@ -75,7 +75,7 @@ impl Lead {
         drop(state);
         taken.late.into_iter().for_each(Answer::give);
         if let Some(batch) = taken.batch {
-            self.batches.run(&batch).into_iter().for_each(Answer::give);
+            self.batches.run_once(batch).into_iter().for_each(Answer::give);
         }
         !self.done
     }

@@ -74,6 +74,9 @@ struct Shared {
 
 struct State {
     queue: Queue,
+    /// Batches that failed on a thread that reads sockets: to find the rows at fault takes
+    /// many passes, which are the runners'.
+    failed: Vec<Batch>,
     errands: Errands,
     /// Runners that wait for work.
     asleep: usize,
@@ -111,7 +114,7 @@ impl Batches {
         metrics: Metrics,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, errands) = (Queue::new(rules.linger), Errands::new(runners));
-        let state = State { queue, errands, asleep: 0, told: 0, closed: false };
+        let state = State { queue, failed: Vec::new(), errands, asleep: 0, told: 0, closed: false };
         let (answers, mut answered) = mpsc::unbounded_channel::<Vec<Answer>>();
         let (work, arrived) = (Condvar::new(), AtomicU64::new(0));
         let shared = Shared { state: Mutex::new(state), work, rules, answers, arrived, metrics };
@@ -187,7 +190,8 @@ impl Batches {
         let BatchRules { linger, inline_below, .. } = self.shared.rules;
         let one_batch = rows <= model.max_batch_rows().get();
         // Who lingers waits for others, which a thread that reads sockets can't.
-        linger.is_zero() && one_batch && model.cost().of(rows).is_some_and(|cost| cost < inline_below)
+        let small = || model.cost().of(rows).is_some_and(|cost| cost < inline_below);
+        linger.is_zero() && one_batch && model.is_predictable() && small()
     }
 
     /// Whether one more runner than so many is worth its while.
@@ -244,9 +248,26 @@ impl Batches {
         (errand.run)();
     }
 
-    /// Runs a batch on this thread.
+    /// Runs a batch on this thread, and again where it fails, until the rows at fault are
+    /// found.
     fn run(&self, batch: &Batch) -> Vec<Answer> {
         run::answers(batch, &self.shared.metrics)
+    }
+
+    /// Runs a batch on this thread, once: where it fails the runners have it.
+    fn run_once(&self, batch: Batch) -> Vec<Answer> {
+        let batch = match run::once(batch, &self.shared.metrics) {
+            Ok(answers) => return answers,
+            Err(failed) => failed,
+        };
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            return self.run(&batch);
+        }
+        state.failed.push(batch);
+        self.tell(&mut state, 1);
+        Vec::new()
     }
 
     /// Waits for something that this runner can do.
@@ -254,12 +275,15 @@ impl Batches {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            let idle = state.closed || state.queue.is_empty();
+            let idle = state.closed || (state.queue.is_empty() && state.failed.is_empty());
             let errand = match state.errands.next(runner, idle, now) {
                 Next::Run(errand) => return Turn::Errand(errand),
                 Next::Wait(until) => Some(until),
                 Next::Nothing => None,
             };
+            if let Some(batch) = state.failed.pop() {
+                return Turn::Batch(batch);
+            }
             let until = |moment: Option<Instant>| moment.map(|moment| moment.saturating_duration_since(now));
             if !state.closed && !self.is_needed(&state, state.awake().saturating_sub(1)) {
                 state = self.sleep(state, until(errand));

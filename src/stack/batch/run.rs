@@ -14,10 +14,32 @@ use crate::{
 
 /// Runs a batch; the answers to the requests that are complete with it.
 pub(super) fn answers(batch: &Batch, metrics: &Metrics) -> Vec<Answer> {
+    let (outcome, took) = Took::by(|| isolating(batch.model.as_ref(), &inputs(batch)));
+    joined(batch, outcome, took, metrics)
+}
+
+/// The same in one pass. A batch of several rows that fails comes back, and nobody was
+/// answered.
+pub(super) fn once(batch: Batch, metrics: &Metrics) -> Result<Vec<Answer>, Batch> {
+    let (outputs, took) = Took::by(|| pass(batch.model.as_ref(), &inputs(&batch)));
+    let outcome = match (outputs, batch.parts.as_slice()) {
+        (Ok(outputs), _) => Outcome { outputs, failed: Vec::new() },
+        (Err(reason), [only]) if only.rows.len() == 1 => {
+            Outcome { outputs: Rows::default(), failed: vec![(0, reason)] }
+        }
+        (Err(_), _) => return Err(batch),
+    };
+    Ok(joined(&batch, outcome, took, metrics))
+}
+
+fn inputs(batch: &Batch) -> Vec<&Rows> {
+    batch.parts.iter().map(|part| &part.rows).collect()
+}
+
+/// What a batch gave, to its requests.
+fn joined(batch: &Batch, outcome: Outcome, took: Took, metrics: &Metrics) -> Vec<Answer> {
     let Batch { model, parts, began } = batch;
-    let inputs: Vec<&Rows> = parts.iter().map(|part| &part.rows).collect();
-    let (outcome, took) = Took::by(|| isolating(model.as_ref(), &inputs));
-    let rows = inputs.iter().map(|rows| rows.len()).sum();
+    let rows = parts.iter().map(|part| part.rows.len()).sum();
     let pass = Pass { began: *began, compute: took.wall, rows };
     count(batch, pass, metrics);
     model.cost().served().pass();

@@ -288,6 +288,23 @@ async fn a_small_batch_runs_on_the_thread_that_it_arrived_on() {
 }
 
 #[tokio::test]
+async fn rows_at_fault_are_found_by_the_runners() {
+    let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
+    model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
+    let busy = hold(&runners);
+    let calls: Vec<_> = [1.0, 13.0, 3.0].map(|value| tokio::spawn(runners.call(job(&model, &[value])))).into();
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(model.passes.load(Ordering::SeqCst), 1, "one pass on the thread of the sockets");
+    drop(busy);
+    let scored: Vec<_> =
+        futures::future::join_all(calls).await.into_iter().map(|call| call.unwrap().unwrap()).collect();
+    assert_eq!(scored.iter().map(|scored| scored.failed.len()).collect::<Vec<_>>(), [0, 1, 0]);
+    assert_eq!(scored[2].outputs, job(&model, &[3.0]).rows);
+}
+
+#[tokio::test]
 async fn what_is_too_much_to_run_here_goes_to_the_runners() {
     let (model, mut runners) = (Arc::new(Echo::default()), pool(1));
     model.cost.learn(4, Took::undisturbed(Duration::from_micros(40)));
