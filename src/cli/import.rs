@@ -1,6 +1,6 @@
 //! `souk import`: from a TorchScript file to a version that passes `souk check`.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf};
 
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -69,28 +69,48 @@ impl Import {
         let parameters = module.parameters().map_err(|reason| anyhow!("{file}: {reason}"))?;
         tell(&archive, &parameters);
         let version = self.number().map_err(Failure::Usage)?;
-        let examples = self.read(call, arguments).map_err(Failure::Usage)?;
-        let derived = match examples.as_slice() {
-            [] => derived_from_weights(&module, (call, arguments), &parameters)
-                .ok_or_else(|| Failure::Usage(anyhow!("{}", self.wanted(call, arguments))))?,
-            examples => derive(&module, call, examples).map_err(|reason| anyhow!("{file}: {reason}"))?,
-        };
+        let derived = self.derived(&module, (call, arguments), &parameters)?;
         tell_derived(&derived);
+        let place = self.written((version, call), &archive, &derived)?;
+        say(format_args!("{} version {version} passes `souk check`", self.model));
+        print(format_args!("{}", place.display()));
+        Ok(())
+    }
+
+    /// What running the module on the examples tells, or on made-up numbers.
+    fn derived(
+        &self,
+        module: &Inspected,
+        (call, arguments): (Arguments, &[Argument]),
+        parameters: &[Parameter],
+    ) -> Result<Derived, Failure> {
+        let examples = self.read(call, arguments).map_err(Failure::Usage)?;
+        if examples.is_empty() {
+            let derived = derived_from_weights(module, (call, arguments), parameters);
+            return derived.ok_or_else(|| Failure::Usage(anyhow!("{}", self.wanted(call, arguments))));
+        }
+        Ok(derive(module, call, &examples).map_err(|reason| anyhow!("{}: {reason}", self.file.display()))?)
+    }
+
+    /// The version's folder, once it is proved.
+    fn written(
+        &self,
+        (version, arguments): (u64, Arguments),
+        archive: &Archive,
+        derived: &Derived,
+    ) -> Result<PathBuf, Failure> {
         let wish = Wish {
             model: &self.model,
             version,
             description: self.describe.as_deref(),
             max_batch_rows: self.max_batch_rows.get(),
             torch_version: RELEASE,
-            arguments: call,
+            arguments,
         };
         let draft =
-            Draft::write(&self.models, &self.file, (&wish, &archive, &derived)).map_err(|reason| anyhow!(reason))?;
+            Draft::write(&self.models, &self.file, (&wish, archive, derived)).map_err(|reason| anyhow!(reason))?;
         self.prove(&draft)?;
-        let place = draft.publish(&self.models).map_err(|reason| anyhow!(reason))?;
-        say(format_args!("{} version {version} passes `souk check`", self.model));
-        print(format_args!("{}", place.display()));
-        Ok(())
+        Ok(draft.publish(&self.models).map_err(|reason| anyhow!(reason))?)
     }
 
     /// The version's number, which nobody has yet.
@@ -139,17 +159,15 @@ impl Import {
 fn snippet(call: Arguments, arguments: &[Argument], model: &str) -> String {
     let array = |name: &str, what: &str| format!("        {name}=...,  # {what}\n");
     let arrays: String = match call {
-        Arguments::Tensors => {
-            let what = "an array whose first dimension is rows, of the type that the model wants";
-            arguments.iter().map(|argument| array(&argument.name, what)).collect()
-        }
+        Arguments::Tensors => arguments.iter().map(|argument| array(&argument.name, &argument.kind)).collect(),
         Arguments::List => {
             ["first", "second"].map(|name| array(name, "one for each tensor of the list, in order")).concat()
         }
         Arguments::Dict => array("KEY", "one for each key of the dictionary, by that name"),
     };
     format!(
-        "    import numpy as np\n    np.savez(\"rows.npz\",  # 8 to 64 real rows for {model}, such as of the test set\n{arrays}    )"
+        "    import numpy as np\n    # 8 to 64 real rows for {model}, such as of the test set: arrays of the types that \
+         the model takes,\n    # whose first dimension is rows\n    np.savez(\"rows.npz\",\n{arrays}    )"
     )
 }
 
@@ -157,14 +175,13 @@ fn snippet(call: Arguments, arguments: &[Argument], model: &str) -> String {
 fn tell(archive: &Archive, parameters: &[Parameter]) {
     say(format_args!("{}", archive.signature));
     let values: usize = parameters.iter().map(Parameter::len).sum();
-    let types: std::collections::BTreeSet<&str> = parameters.iter().map(|parameter| parameter.dtype.as_str()).collect();
+    let types: BTreeSet<&str> = parameters.iter().map(|parameter| parameter.dtype.as_str()).collect();
     let types = types.into_iter().collect::<Vec<_>>().join(", ");
-    say(format_args!(
-        "{} parameters with {values} values ({}), {} bytes of tensors with buffers and constants",
-        parameters.len(),
-        if types.is_empty() { "none: it was frozen, or has none" } else { &types },
-        archive.tensor_bytes
-    ));
+    match parameters.len() {
+        0 => say(format_args!("no parameters: it was frozen, or has none")),
+        count => say(format_args!("{count} parameters with {values} values of {types}")),
+    }
+    say(format_args!("{} bytes of tensors, with buffers and constants", archive.tensor_bytes));
     for Parameter { name, dtype, shape } in parameters.iter().take(LISTED) {
         say(format_args!("  {name} {dtype}{shape:?}"));
     }
