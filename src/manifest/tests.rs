@@ -177,7 +177,7 @@ fn an_architecture_is_for_one_engine_alone_and_fits_its_inputs() {
                 ("/architecture/dense", json!(1 << 20)),
                 ("/architecture/embedding_dim", json!(0)),
                 ("/architecture/hidden", json!([8, 1 << 17])),
-                ("/architecture/hidden", json!([1; 17])),
+                ("/architecture/hidden", json!(vec![1; 17])),
                 ("/architecture/outputs", json!(2)),
                 ("/inputs/0/dtype", json!("float32")),
                 ("/arguments", json!("list")),
