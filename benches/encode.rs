@@ -82,6 +82,7 @@ fn newest<M: Message + Default>(model: &str, message: &str) -> anyhow::Result<(A
         digest: String::new(),
         head: Head::new(&manifest),
         golden: encoder.empty_rows(0),
+        proved_by: 0,
         encoder,
         engine: Arc::new(NoEngine(Cost::default())),
         manifest,

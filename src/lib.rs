@@ -7,18 +7,19 @@
 //! main → cli → server → api ─┬→ trial → registry → model ─┬→ features, heads → manifest
 //!                            │                            └→ rows → cost
 //!                            └→ stack → rows, cost, error
+//! cli → manifest, model; manifest → rows
 //! server, stack, trial → telemetry
 //! ```
 //!
 //! | room | what it is for | what it does not know |
 //! |---|---|---|
-//! | [`cli`] | `souk serve`, `check`, `models`, `score`, `schema` | how a row is scored |
+//! | [`cli`] | `souk serve`, `check`, `import`, `models`, `score`, `schema` | how a row is scored |
 //! | [`config`] | settings: defaults ← `souk.toml` ← environment | everything else |
 //! | [`server`] | puts the rooms together, listens, drains | features, tensors |
 //! | [`api`] | the wire: protobuf, codes, paths of faults | engines |
 //! | [`registry`] | which versions there are, which one answers whom, and who said so | protobuf, engines |
 //! | [`trial`] | versions on trial, beside the one that answers | protobuf, callers |
-//! | [`model`] | a version's folder, digests, golden rows, engines | which one is live |
+//! | [`model`] | a version's folder, digests, golden rows, engines, imports | which one is live |
 //! | [`manifest`] | what a version says of itself | files, the wire |
 //! | [`features`] | raw features to inputs, by the manifest | protobuf, tensors of libtorch |
 //! | [`heads`] | outputs to forecasts and portraits | the wire |

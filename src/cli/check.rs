@@ -12,7 +12,7 @@ use super::{Failure, engines, print, thread_setup};
 use crate::{
     api::JsonForms,
     config::ModelsConfig,
-    model::{Engines, VersionFolder, examine},
+    model::{Engines, Examination, VersionFolder, examine},
     registry::scan,
     rows::Rows,
 };
@@ -51,8 +51,8 @@ impl Check {
     }
 }
 
-/// Examines one version and prints what was found.
-fn passes(folder: &VersionFolder, forms: &JsonForms, engines: &dyn Engines) -> bool {
+/// Examines one version as a server does, warm-up included.
+pub(super) fn examined(folder: &VersionFolder, forms: &JsonForms, engines: &dyn Engines) -> Examination {
     let mut examination = examine(folder, forms, engines, ModelsConfig::default().slowest_row);
     if let Some(version) = &examination.version {
         for rows in version.warmup_rows(&Rows::default()) {
@@ -61,6 +61,12 @@ fn passes(folder: &VersionFolder, forms: &JsonForms, engines: &dyn Engines) -> b
             }
         }
     }
+    examination
+}
+
+/// Examines one version and prints what was found.
+fn passes(folder: &VersionFolder, forms: &JsonForms, engines: &dyn Engines) -> bool {
+    let examination = examined(folder, forms, engines);
     let place = format!("{} version {}", folder.model, folder.version);
     match (&examination.version, examination.problems.as_slice()) {
         (Some(version), []) => {

@@ -6,6 +6,8 @@
 
 mod check;
 mod client;
+#[cfg(feature = "torch")]
+mod import;
 mod models;
 mod score;
 mod serve;
@@ -33,6 +35,9 @@ enum Command {
     Serve(serve::Serve),
     /// Examine every version below a folder, as the server would before serving it.
     Check(check::Check),
+    /// Make a version out of a TorchScript file.
+    #[cfg(feature = "torch")]
+    Import(import::Import),
     /// Score a file of rows through a running server.
     Score(score::Score),
     /// Look at a running server's models, and change which version answers whom.
@@ -68,6 +73,8 @@ impl Cli {
         let done = match self.command {
             Command::Serve(serve) => leave(end(serve.run())),
             Command::Check(check) => check.run(),
+            #[cfg(feature = "torch")]
+            Command::Import(import) => import.run(),
             Command::Score(score) => score.run(),
             Command::Models(models) => models.run(),
             Command::Schema => schema(),

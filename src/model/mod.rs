@@ -11,6 +11,8 @@ mod examine;
 mod file;
 mod folder;
 mod golden;
+#[cfg(feature = "torch")]
+pub mod import;
 mod model_file;
 mod priority;
 #[cfg(feature = "torch")]

@@ -31,6 +31,8 @@ mod folders;
 mod golden;
 mod health;
 #[cfg(feature = "torch")]
+mod import;
+#[cfg(feature = "torch")]
 mod isolation;
 #[cfg(feature = "torch")]
 mod lifecycle;
@@ -48,6 +50,8 @@ mod refusals;
 mod score;
 #[cfg(feature = "torch")]
 mod streams;
+#[cfg(feature = "torch")]
+mod tensors;
 #[cfg(feature = "torch")]
 mod traffic;
 #[cfg(feature = "torch")]

@@ -59,7 +59,7 @@ fn check_sent(path: &str, input: &InputSpec, outputs: &[OutputSpec], problems: &
             problems.add(at, padding, format!("a value of {}", input.dtype));
         }
     }
-    if let Some([least, greatest]) = input.range.filter(|[least, greatest]| !(least <= greatest)) {
+    if let Some([least, greatest]) = input.range.filter(|[least, greatest]| least > greatest) {
         problems.add(format!("{path}.range"), format!("[{least}, {greatest}]"), "the least value, then the greatest");
     }
 }

@@ -10,7 +10,7 @@ use crate::{manifest::Tolerance, rows::Dtype};
 /// Floats may differ by the tolerance, and those of 16 bits by one step of their type on
 /// top: where two kernels round a value between two neighbours, they may choose either.
 /// NaN is equal to NaN here, and to nothing else. All other types are equal or not.
-pub(super) fn compare_row(
+pub(in crate::model) fn compare_row(
     place: &str,
     (dtype, tolerance): (Dtype, Tolerance),
     found: &Shaped,
@@ -36,8 +36,9 @@ pub(super) fn compare_row(
 
 fn is_near(found: f64, wanted: f64, (dtype, tolerance): (Dtype, Tolerance)) -> bool {
     let allowed = tolerance.absolute + tolerance.relative * wanted.abs() + step(dtype, wanted);
-    // Infinities are equal; their difference is no number.
-    found == wanted || (found.is_nan() && wanted.is_nan()) || (found - wanted).abs() <= allowed
+    let alike = found == wanted || (found.is_nan() && wanted.is_nan());
+    // Everything is within an infinite distance.
+    alike || (wanted.is_finite() && (found - wanted).abs() <= allowed)
 }
 
 /// At least the distance to the next value of a 16-bit type, and less than twice that:

@@ -11,7 +11,6 @@ mod shaped;
 use std::{borrow::Cow, time::Duration};
 
 use self::{
-    compare::compare_row,
     line::{Line, LineReader},
     problems::Problems,
 };
@@ -23,7 +22,7 @@ use crate::{
     rows::{Forward, ForwardError, Rows},
 };
 
-pub(super) use shaped::Shaped;
+pub(super) use self::{compare::compare_row, shaped::Shaped};
 
 /// Fewest rows of features that prove something: one row that agrees may be luck or padding.
 const FEWEST: usize = 8;

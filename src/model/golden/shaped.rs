@@ -55,7 +55,7 @@ impl Shaped {
     }
 
     /// The nested arrays.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until rows are recorded"))]
+    #[cfg_attr(not(feature = "torch"), allow(dead_code, reason = "only an import records rows"))]
     pub(in crate::model) fn to_json(&self, dtype: Dtype) -> Value {
         fn nested(sizes: &[usize], bytes: &[u8], dtype: Dtype) -> Value {
             let [count, inner @ ..] = sizes else { return element_to_json(dtype, bytes) };
@@ -177,7 +177,8 @@ fn float(dtype: Dtype, value: f64) -> Value {
 /// The float with the fewest digits that is this one in its own type.
 fn shortest(dtype: Dtype, value: f64) -> f64 {
     let short = (value as f32).to_string().parse::<f64>();
-    short.ok().filter(|short| dtype != Dtype::Float64 && dtype.element(*short) == dtype.element(value)).unwrap_or(value)
+    let same = |short: &f64| dtype.holds(*short) && dtype.element(*short) == dtype.element(value);
+    short.ok().filter(|short| dtype != Dtype::Float64 && same(short)).unwrap_or(value)
 }
 
 fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {

@@ -4,6 +4,7 @@
 //! [`crate::rows::Forward::forward`], on the thread that calls it, but for weights.
 
 mod deepfm;
+mod inspect;
 mod script;
 mod tensors;
 
@@ -11,6 +12,7 @@ use std::{any::Any, io::Cursor, num::NonZeroUsize, sync::Arc};
 
 use tch::{CModule, TchError};
 
+pub use self::inspect::{Inspected, Parameter};
 use self::{deepfm::DeepFm, script::TorchScript};
 use super::{Engines, ModelFile, Place};
 use crate::{
@@ -57,13 +59,18 @@ impl Engines for TorchEngines {
 }
 
 fn module(model: &ModelFile) -> Result<CModule, TchError> {
+    prepared(|| match model.place() {
+        Place::Path(path) => CModule::load(path),
+        Place::Bytes(bytes) => CModule::load_data(&mut Cursor::new(bytes)),
+    })
+}
+
+/// A module as it is to be run.
+fn prepared(load: impl FnOnce() -> Result<CModule, TchError>) -> Result<CModule, TchError> {
     // The profiling executor compiles anew under traffic; frozen modules run as fast
     // without it, and their first pass ten times faster.
     tch::jit::f_set_profiling_mode(false)?;
-    let mut module = match model.place() {
-        Place::Path(path) => CModule::load(path)?,
-        Place::Bytes(bytes) => CModule::load_data(&mut Cursor::new(bytes))?,
-    };
+    let mut module = load()?;
     module.f_set_eval()?;
     Ok(module)
 }

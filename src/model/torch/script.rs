@@ -2,6 +2,7 @@
 //! dictionary out.
 
 use std::{
+    collections::BTreeMap,
     num::NonZeroUsize,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -56,7 +57,8 @@ impl TorchScript {
         if self.is_plain.load(Ordering::Relaxed) {
             return Ok(vec![self.module.forward_ts(&inputs).map_err(raised)?]);
         }
-        let returned = self.module.forward_is(&self.arguments(&inputs)).map_err(|error| {
+        let names = self.inputs.iter().map(|spec| spec.name.as_str());
+        let returned = self.module.forward_is(&arguments(self.arguments, names, &inputs)).map_err(|error| {
             empty(inputs);
             raised(error)
         })?;
@@ -65,45 +67,77 @@ impl TorchScript {
         self.returned(returned)
     }
 
-    fn arguments(&self, inputs: &[Tensor]) -> Vec<IValue> {
-        let tensors = inputs.iter().map(Tensor::shallow_clone);
-        match self.arguments {
-            Arguments::Tensors => tensors.map(IValue::Tensor).collect(),
-            Arguments::List => vec![IValue::TensorList(tensors.collect())],
-            Arguments::Dict => {
-                let named = self.inputs.iter().map(|spec| IValue::String(spec.name.clone()));
-                vec![IValue::GenericDict(named.zip(tensors.map(IValue::Tensor)).collect())]
-            }
-        }
-    }
-
     /// The tensors of what the module returned, in the manifest's order.
     fn returned(&self, value: IValue) -> Result<Vec<Tensor>, ForwardError> {
-        let tensors = match value {
-            IValue::Tuple(values) | IValue::GenericList(values) => values.into_iter().map(Tensor::try_from).collect(),
-            IValue::TensorList(tensors) => Ok(tensors),
+        let values = match value {
+            IValue::Tensor(output) if self.outputs.len() == 1 => return Ok(vec![output]),
+            IValue::TensorList(tensors) if self.outputs.len() == tensors.len() => return Ok(tensors),
+            IValue::Tensor(output) => vec![IValue::Tensor(output)],
+            IValue::TensorList(tensors) => tensors.into_iter().map(IValue::Tensor).collect(),
+            IValue::Tuple(values) | IValue::GenericList(values) => values,
             IValue::GenericDict(pairs) => return self.named(pairs),
-            other => Tensor::try_from(other).map(|output| vec![output]),
+            other => return Err(ForwardError::Raised(format!("it returned {}, wanted tensors", kind(&other)))),
         };
-        let tensors: Vec<Tensor> = tensors.map_err(raised)?;
-        if tensors.len() == self.outputs.len() {
-            return Ok(tensors);
+        if values.len() != self.outputs.len() {
+            let (found, wanted) = (values.len(), self.outputs.len());
+            return Err(ForwardError::Raised(format!("it returned {found} values, wanted {wanted}")));
         }
-        Err(ForwardError::Raised(format!("it returned {} tensors, wanted {}", tensors.len(), self.outputs.len())))
+        self.outputs.iter().zip(values).map(|(spec, value)| tensor(&spec.name, value)).collect()
     }
 
     fn named(&self, pairs: Vec<(IValue, IValue)>) -> Result<Vec<Tensor>, ForwardError> {
-        let mut pairs: Vec<_> = pairs.into_iter().map(Some).collect();
-        let mut take = |name: &str| {
-            let is = |pair: &&mut Option<_>| matches!(pair, Some((IValue::String(key), _)) if key == name);
-            let (_, value) = pairs.iter_mut().find(is)?.take()?;
-            Some(value)
-        };
-        let output = |spec: &OutputSpec| {
-            let absent = || ForwardError::Raised(format!("it returned no output {:?}", spec.name));
-            Tensor::try_from(take(&spec.name).ok_or_else(absent)?).map_err(raised)
+        let mut named = BTreeMap::new();
+        for (key, value) in pairs {
+            let IValue::String(key) = key else {
+                return Err(ForwardError::Raised(format!("it returned {} as a name, wanted a string", kind(&key))));
+            };
+            named.insert(key, value);
+        }
+        let output = |spec: &OutputSpec| match named.remove(&spec.name) {
+            Some(value) => tensor(&spec.name, value),
+            None => Err(ForwardError::Raised(format!("it returned no output {:?}", spec.name))),
         };
         self.outputs.iter().map(output).collect()
+    }
+}
+
+/// What a module is called with.
+pub(super) fn arguments<'n>(call: Arguments, names: impl Iterator<Item = &'n str>, inputs: &[Tensor]) -> Vec<IValue> {
+    let tensors = inputs.iter().map(Tensor::shallow_clone);
+    match call {
+        Arguments::Tensors => tensors.map(IValue::Tensor).collect(),
+        Arguments::List => vec![IValue::TensorList(tensors.collect())],
+        Arguments::Dict => {
+            let names = names.map(|name| IValue::String(name.to_owned()));
+            vec![IValue::GenericDict(names.zip(tensors.map(IValue::Tensor)).collect())]
+        }
+    }
+}
+
+/// The tensor that a value is.
+pub(super) fn tensor(name: &str, value: IValue) -> Result<Tensor, ForwardError> {
+    match value {
+        IValue::Tensor(tensor) => Ok(tensor),
+        other => Err(ForwardError::Raised(format!("its output {name:?} is {}, wanted a tensor", kind(&other)))),
+    }
+}
+
+/// What a value is, in words.
+pub(super) fn kind(value: &IValue) -> &'static str {
+    match value {
+        IValue::None => "nothing",
+        IValue::Tensor(_) => "a tensor",
+        IValue::Double(_) => "a float",
+        IValue::Int(_) => "an integer",
+        IValue::Bool(_) => "a bool",
+        IValue::Tuple(_) => "a tuple",
+        IValue::String(_) => "a string",
+        IValue::IntList(_) | IValue::DoubleList(_) | IValue::BoolList(_) | IValue::StringList(_) => {
+            "a list of no tensors"
+        }
+        IValue::TensorList(_) | IValue::GenericList(_) => "a list",
+        IValue::GenericDict(_) => "a dictionary",
+        _ => "an object",
     }
 }
 
@@ -143,3 +177,6 @@ impl Forward for TorchScript {
         tensors::outputs(&self.outputs, &self.run(inputs)?, rows, self.batch)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,8 +20,9 @@ pub(super) struct Batch {
     pub(super) raw: bool,
 }
 
-/// A row that is filled up to a longer one's size: more of it must not be filling than
-/// this many times what it holds, and some values more.
+/// Rows of different sizes share a batch where no size is more than this many times that
+/// of another, and some more. The latter are fewer where several sizes are open, whose
+/// product the batch has to hold: short rows of a few values must not ask for millions.
 const FILLING: (usize, usize) = (2, 32);
 
 /// Whether `more` rows may run with the `first` ones: of the same sizes, or of sizes near
@@ -31,7 +32,7 @@ pub(super) fn fit(specs: &[InputSpec], first: &Rows, more: &Rows) -> bool {
         if spec.padding.is_none() {
             return one.fits(other);
         }
-        let (times, some) = FILLING;
+        let (times, some) = (FILLING.0, FILLING.1 / one.varying.len().pow(2).max(1));
         let near = |one: &usize, other: &usize| *one <= times * other + some && *other <= times * one + some;
         one.varying.len() == other.varying.len() && one.varying.iter().zip(&other.varying).all(|(a, b)| near(a, b))
     };
@@ -67,6 +68,8 @@ enum Unfit {
 
 /// One piece of memory for all rows. A single request's is what it sent.
 fn joined(spec: &InputSpec, columns: &[(&Column, usize)], batch: Batch) -> Result<Tensor, Unfit> {
+    // libtorch would read beyond the end, and a filling would hide what is missing.
+    columns.iter().try_for_each(|(column, rows)| whole(spec, column, *rows))?;
     let rows: usize = columns.iter().map(|(_, rows)| rows).sum();
     let sizes = sizes(spec, columns);
     let width = sizes.iter().product::<usize>();
@@ -77,12 +80,22 @@ fn joined(spec: &InputSpec, columns: &[(&Column, usize)], batch: Batch) -> Resul
         }
         several => Cow::Owned(filled_up(spec, several, &sizes)),
     };
-    // libtorch would read beyond the end.
     if bytes.len() != rows * width * spec.dtype.size() {
         return Err(Unfit::Bytes { found: bytes.len(), rows, width });
     }
     let dims = dimensions(if batch.of_rows { Some(rows) } else { None }, &sizes);
     Tensor::f_from_data_size(&bytes, &dims, kind(spec.dtype)).map_err(Unfit::Torch)
+}
+
+/// Whether a column holds as many bytes as its own shape says.
+fn whole(spec: &InputSpec, column: &Column, rows: usize) -> Result<(), Unfit> {
+    let own = own_sizes(spec, column).iter().try_fold(1_usize, |width, size| width.checked_mul(*size));
+    let bytes = own.and_then(|width| width.checked_mul(rows)?.checked_mul(spec.dtype.size()));
+    let found = column.values.as_bytes().len();
+    if own == Some(column.width) && bytes == Some(found) {
+        return Ok(());
+    }
+    Err(Unfit::Bytes { found, rows, width: own.unwrap_or(usize::MAX) })
 }
 
 /// The shape per row, open sizes as large as the largest of them.
@@ -197,11 +210,11 @@ fn copied<T: tch::kind::Element + Default + Clone>(output: &Tensor, values: usiz
 }
 
 /// What a request claims is checked with the request, and far below 2^63.
-fn dimensions(rows: Option<usize>, sizes: &[usize]) -> Vec<i64> {
+pub(super) fn dimensions(rows: Option<usize>, sizes: &[usize]) -> Vec<i64> {
     rows.iter().chain(sizes).map(|size| i64::try_from(*size).unwrap_or(i64::MAX)).collect()
 }
 
-fn kind(dtype: Dtype) -> Kind {
+pub(super) fn kind(dtype: Dtype) -> Kind {
     match dtype {
         Dtype::Bool => Kind::Bool,
         Dtype::Uint8 => Kind::Uint8,
@@ -215,3 +228,6 @@ fn kind(dtype: Dtype) -> Kind {
         Dtype::Float64 => Kind::Double,
     }
 }
+
+#[cfg(test)]
+mod tests;

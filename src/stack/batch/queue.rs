@@ -298,3 +298,6 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,3 +11,5 @@ pub(crate) mod raw;
 pub(crate) mod rows;
 pub(crate) mod scrape;
 pub(crate) mod server;
+#[cfg(feature = "torch")]
+pub(crate) mod tensors;

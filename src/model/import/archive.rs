@@ -1,0 +1,99 @@
+//! What a TorchScript archive says of itself, without running it.
+//!
+//! It is a zip file: `data.pkl` begins with the class of the module, `code/` has the
+//! source of all classes, `data/` and `constants/` have the tensors.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read},
+    path::Path,
+};
+
+use zip::ZipArchive;
+
+use super::Signature;
+
+/// Most bytes of a source file or a pickle that is read: those of the largest models have
+/// a few.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// An archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// What `forward` takes and returns.
+    pub signature: Signature,
+    /// Bytes of all tensors: parameters, buffers and constants.
+    pub tensor_bytes: u64,
+}
+
+impl Archive {
+    /// Looks at a file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for people.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let file = File::open(path).map_err(|error| format!("can't be read: {error}"))?;
+        let no_archive = |why: &str| format!("is no TorchScript archive, as torch.jit.save writes it: {why}");
+        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| no_archive(&error.to_string()))?;
+        let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+        let Some(root) = names.iter().find_map(|name| name.strip_suffix("data.pkl")) else {
+            return Err(no_archive("it has no data.pkl"));
+        };
+        if !names.iter().any(|name| name.starts_with(&format!("{root}code/"))) {
+            return Err(no_archive(
+                "it has no code; torch.save writes weights alone, and torch.jit.script or \
+                torch.jit.trace make a module with its code",
+            ));
+        }
+        let pickle = entry(&mut archive, &format!("{root}data.pkl"))?;
+        let (module, class) = class(&pickle).ok_or_else(|| no_archive("data.pkl names no class"))?;
+        let source = entry(&mut archive, &format!("{root}code/{}.py", module.replace('.', "/")))?;
+        let signature = Signature::of_source(&String::from_utf8_lossy(&source), class)
+            .ok_or_else(|| format!("its class {class} has no method forward that can be read"))?;
+        let tensors = [format!("{root}data/"), format!("{root}constants/")];
+        let is_tensor = |name: &&String| tensors.iter().any(|folder| name.starts_with(folder));
+        let size = |name: &String| archive.by_name(name).map_or(0, |entry| entry.size());
+        Ok(Self { signature, tensor_bytes: names.iter().filter(is_tensor).map(size).sum() })
+    }
+}
+
+fn entry(archive: &mut ZipArchive<BufReader<File>>, name: &str) -> Result<Vec<u8>, String> {
+    let entry = archive.by_name(name).map_err(|error| format!("{name} can't be unpacked: {error}"))?;
+    let mut bytes = Vec::new();
+    entry.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|error| format!("{name} can't be unpacked: {error}"))?;
+    Ok(bytes)
+}
+
+/// The first class that a pickle names: module and name, each ended by a line break.
+fn class(pickle: &[u8]) -> Option<(&str, &str)> {
+    // Protocol 2, then the opcode GLOBAL.
+    let rest = pickle.strip_prefix(b"\x80\x02c")?;
+    let mut lines = rest.split(|byte| *byte == b'\n').map(|line| str::from_utf8(line).ok());
+    Some((lines.next()??, lines.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(name: &str) -> Result<Archive, String> {
+        Archive::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name))
+    }
+
+    #[test]
+    fn the_signature_is_that_of_the_outermost_class() {
+        let found = |name| fixture(name).unwrap().signature.to_string();
+        assert_eq!(found("import/tagger.pt"), "forward(tokens: Tensor, numbers: Tensor) -> Dict[str, Tensor]");
+        assert_eq!(found("import/listed.pt"), "forward(parts: List[Tensor]) -> List[Tensor]");
+        assert_eq!(found("marked.pt"), "forward(ids: Tensor, dense: Tensor) -> Tensor");
+        assert_eq!(fixture("import/tagger.pt").unwrap().tensor_bytes, 320 + 56 + 8);
+    }
+
+    #[test]
+    fn what_is_no_archive_is_called_so() {
+        assert!(fixture("import/tagger.jsonl").unwrap_err().starts_with("is no TorchScript archive"));
+        assert!(fixture("import/tagger-3.npz").unwrap_err().contains("it has no data.pkl"));
+        assert!(fixture("nothing.pt").unwrap_err().starts_with("can't be read"));
+    }
+}
