@@ -29,7 +29,7 @@ use souk::{
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Rows in a batch.
-const ROWS: [usize; 8] = [1, 2, 4, 5, 8, 16, 64, 256];
+const ROWS: [usize; 10] = [1, 2, 3, 4, 8, 16, 32, 64, 128, 256];
 
 /// How often everything is measured.
 const REPETITIONS: usize = 15;

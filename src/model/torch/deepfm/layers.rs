@@ -1,24 +1,52 @@
-//! The deep part: of few rows by a loop of our own, of many by libtorch.
+//! The deep part: of few rows by a loop of our own, of more by libtorch, of many by the
+//! oneDNN within libtorch.
 //!
 //! One row times a matrix is as fast as the matrix comes from the cache, and half of what
 //! a rectified layer gives is zero: its rows of the next matrix need not come at all,
-//! which libtorch can't know.
+//! which libtorch can't know. Its usual products are MKL's, which has no 512-bit code for
+//! processors that are not Intel's; oneDNN has, but brings a matrix into its own layout
+//! anew for each product.
 
 use tch::{Kind, TchError, Tensor};
 
 use super::weights::{Layer, Weights};
 
-/// Most rows of the loop: of more, libtorch is faster. Measured with 429-400-400-400 on
-/// two cores of an AMD EPYC: 3 rows 1.4 times as fast, 5 rows equal.
-const FEW: usize = 4;
+/// Most rows of the loop. Measured, as the next one, with 429-400-400-400 on a core of an
+/// AMD EPYC (Zen 5): of 2 rows it takes two thirds of libtorch's time, of 4 rows longer.
+const FEW: usize = 2;
+
+/// Fewest rows of oneDNN: of 8 it takes twice MKL's time, of 64 four fifths, of 256 half.
+const MANY: usize = 48;
 
 /// The layers, and what each of them leaves behind for the next.
 pub(super) struct Layers {
-    /// Weight and bias of each hidden layer, then the weight of the last.
-    hidden: Vec<(Tensor, Tensor)>,
+    hidden: Vec<Hidden>,
+    /// `[in, o]`.
     last: Tensor,
     entering: Vec<f32>,
     leaving: Vec<f32>,
+}
+
+/// A hidden layer.
+struct Hidden {
+    /// `[in, out]`.
+    weight: Tensor,
+    /// `[out]`.
+    bias: Tensor,
+    /// `[out, in]`, as oneDNN wants it; none where libtorch was built without it.
+    many: Option<Tensor>,
+}
+
+impl Hidden {
+    fn new(weight: Tensor, bias: Tensor) -> Self {
+        let many = weight.f_tr().and_then(|turned| turned.f_contiguous()?.f_to_mkldnn(Kind::Float)).ok();
+        Self { weight, bias, many }
+    }
+
+    fn shared(&self) -> Self {
+        let many = self.many.as_ref().map(Tensor::shallow_clone);
+        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), many }
+    }
 }
 
 impl Layers {
@@ -26,7 +54,9 @@ impl Layers {
         let matrix = |values: &[f32], columns: usize| {
             Tensor::f_from_slice(values)?.f_view([-1, i64::try_from(columns).unwrap_or(i64::MAX)])
         };
-        let layer = |layer: &Layer| Ok((matrix(&layer.weight, layer.bias.len())?, Tensor::f_from_slice(&layer.bias)?));
+        let layer = |layer: &Layer| -> Result<Hidden, TchError> {
+            Ok(Hidden::new(matrix(&layer.weight, layer.bias.len())?, Tensor::f_from_slice(&layer.bias)?))
+        };
         let hidden = weights.hidden.iter().map(layer).collect::<Result<_, TchError>>()?;
         let last = matrix(&weights.last, weights.bias.len())?;
         Ok(Self { hidden, last, entering: Vec::new(), leaving: Vec::new() })
@@ -34,9 +64,8 @@ impl Layers {
 
     /// The same weights, not copied, with a place of its own for what is between layers.
     pub(super) fn shared(&self) -> Self {
-        let hidden = self.hidden.iter().map(|(weight, bias)| (weight.shallow_clone(), bias.shallow_clone()));
-        let last = self.last.shallow_clone();
-        Self { hidden: hidden.collect(), last, entering: Vec::new(), leaving: Vec::new() }
+        let (hidden, last) = (self.hidden.iter().map(Hidden::shared).collect(), self.last.shallow_clone());
+        Self { hidden, last, entering: Vec::new(), leaving: Vec::new() }
     }
 
     /// Adds the deep part of `rows` rows, which read `deep`, to `direct`, `[rows, o]`.
@@ -70,15 +99,24 @@ impl Layers {
         add_product(&self.entering, &weights.last, direct);
     }
 
-    fn add_by_libtorch(&self, rows: usize, deep: &[f32], direct: &mut [f32]) -> Result<(), TchError> {
-        let sizes = [i64::try_from(rows).unwrap_or(i64::MAX), -1];
-        let mut entering = Tensor::f_from_slice(deep)?.f_view(sizes)?;
-        for (weight, bias) in &self.hidden {
-            entering = bias.f_addmm(&entering, weight)?;
+    /// The hidden layers by libtorch's usual products.
+    fn through(&self, mut entering: Tensor) -> Result<Tensor, TchError> {
+        for layer in &self.hidden {
+            entering = layer.bias.f_addmm(&entering, &layer.weight)?;
             // The tensor that it returns is the same one.
             let _: Tensor = entering.f_relu_()?;
         }
-        let leaving = entering.f_mm(&self.last)?.f_to_kind(Kind::Float)?;
+        Ok(entering)
+    }
+
+    fn add_by_libtorch(&self, rows: usize, deep: &[f32], direct: &mut [f32]) -> Result<(), TchError> {
+        let sizes = [i64::try_from(rows).unwrap_or(i64::MAX), -1];
+        let entering = Tensor::f_from_slice(deep)?.f_view(sizes)?;
+        let matrices = self.hidden.iter().filter_map(|layer| Some((layer.many.as_ref()?, &layer.bias)));
+        let matrices: Vec<(&Tensor, &Tensor)> = matrices.collect();
+        let many = rows >= MANY && !matrices.is_empty() && matrices.len() == self.hidden.len();
+        let leaving = if many { many_through(&matrices, &entering)? } else { self.through(entering)? };
+        let leaving = leaving.f_mm(&self.last)?;
         let mut added = vec![0.0; direct.len()];
         leaving.f_copy_data(&mut added, direct.len())?;
         for (direct, added) in direct.iter_mut().zip(&added) {
@@ -86,6 +124,16 @@ impl Layers {
         }
         Ok(())
     }
+}
+
+/// The hidden layers by oneDNN.
+fn many_through(matrices: &[(&Tensor, &Tensor)], entering: &Tensor) -> Result<Tensor, TchError> {
+    let mut entering = entering.f_to_mkldnn(Kind::Float)?;
+    for (weight, bias) in matrices {
+        entering = entering.f_mkldnn_linear(weight, Some(*bias))?;
+        let _: Tensor = entering.f_relu_()?;
+    }
+    entering.f_to_dense(Kind::Float, false)
 }
 
 /// As libtorch: what is no number stays none.
