@@ -253,11 +253,6 @@ def _check_inputs(manifest: dict):
     used = set()
     for index, spec in enumerate(manifest["inputs"]):
         path = f"inputs[{index}]"
-        if manifest["task"] == "tensors":
-            yield from check_keys(path, spec, {"name", "dtype", "shape"}, {"features", "padding", "range"})
-            if spec.get("features"):
-                yield f"{path}.features: none for the task tensors"
-            continue
         yield from check_keys(path, spec, {"name", "dtype", "shape", "features"})
         unknown = [name for name in spec["features"] if name not in features]
         if unknown or not spec["features"]:

@@ -38,8 +38,8 @@ def build_inputs(form: str) -> list[dict]:
     """The manifest's inputs, the same tensors in every form."""
     if form == TENSORS:
         return [
-            {"name": "ids", "dtype": "int64", "shape": [FIELDS], "features": []},
-            {"name": "dense", "dtype": "float32", "shape": [NUMBERS], "features": []},
+            {"name": "ids", "dtype": "int64", "shape": [FIELDS]},
+            {"name": "dense", "dtype": "float32", "shape": [NUMBERS]},
         ]
     ids, dense = (["c"], ["d"]) if form == "lists" else (_names("c", FIELDS), _names("d", NUMBERS))
     return [
