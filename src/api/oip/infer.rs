@@ -14,9 +14,10 @@ use super::{
     codec::{Reply, Streamed},
     faults::fault,
     lookup::known,
+    parameters::Parameters,
     plan::{self, Plan, Rules},
     reply::{About, reply},
-    request::{Parameters, Request},
+    request::Request,
 };
 use crate::{
     error::ScoreError,
@@ -44,11 +45,14 @@ pub(super) struct Asked {
 ///
 /// [`ScoreError`] where not all of its rows are answered.
 pub(super) async fn infer(scoring: &Scoring, asked: &Asked) -> Result<Reply, ScoreError> {
-    let request = Request::read(&asked.message)?;
-    let by = resolve(scoring, &request)?;
+    answered(scoring, asked, &Request::read(&asked.message)?).await
+}
+
+async fn answered(scoring: &Scoring, asked: &Asked, request: &Request<'_>) -> Result<Reply, ScoreError> {
+    let by = resolve(scoring, request)?;
     let manifest = &by.version.manifest;
     let wanted = plan::outputs(&request.outputs, &manifest.outputs)?;
-    let plan = Plan::of(&asked.message, &request, &Rules { manifest, max_rows: scoring.max_rows.get() })?;
+    let plan = Plan::of(&asked.message, request, &Rules { manifest, max_rows: scoring.max_rows.get() })?;
     let size = Size { count: plan.rows, bytes: asked.message.len() + plan.bytes() };
     let call = request.parameters.apply(asked.call);
     let job = call.job(&by.version, size, Box::pin(plan.fill(Arc::clone(&by.version))));
@@ -62,12 +66,13 @@ pub(super) async fn infer(scoring: &Scoring, asked: &Asked) -> Result<Reply, Sco
 
 /// Answers a request of a stream, which goes on where it fails.
 pub(super) async fn streamed(scoring: &Scoring, asked: &Asked) -> Streamed {
-    match infer(scoring, asked).await {
+    let request = match Request::read(&asked.message) {
+        Ok(request) => request,
+        Err(error) => return Streamed::Fault { message: error.to_string(), id: String::new() },
+    };
+    match answered(scoring, asked, &request).await {
         Ok(reply) => Streamed::Reply(reply),
-        Err(error) => {
-            let id = Request::read(&asked.message).map(|request| request.id.to_owned()).unwrap_or_default();
-            Streamed::Fault { message: error.to_string(), id }
-        }
+        Err(error) => Streamed::Fault { message: error.to_string(), id: request.id.to_owned() },
     }
 }
 

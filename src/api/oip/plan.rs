@@ -238,10 +238,10 @@ pub(super) fn outputs(names: &[&str], specs: &[OutputSpec]) -> Result<Vec<usize>
     for name in names {
         match specs.iter().position(|spec| spec.name == *name) {
             Some(place) if !places.contains(&place) => places.push(place),
-            Some(_) => return Err(super::faults::of_output(name, "is wanted twice, wanted once")),
+            Some(_) => return Err(super::faults::of_output(name, "", "is wanted twice, wanted once")),
             None => {
                 let known = named(specs.iter().map(|spec| spec.name.as_str()));
-                return Err(super::faults::of_output(name, format!("is no output of the model, wanted {known}")));
+                return Err(super::faults::of_output(name, "", format!("is no output of the model, wanted {known}")));
             }
         }
     }
