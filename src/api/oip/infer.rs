@@ -13,6 +13,7 @@ use super::{
     },
     codec::{Reply, Streamed},
     faults::fault,
+    finite::rows_without_number,
     lookup::known,
     parameters::Parameters,
     plan::{self, Plan, Rules},
@@ -59,7 +60,7 @@ async fn answered(scoring: &Scoring, asked: &Asked, request: &Request<'_>) -> Re
     let scored = scoring.score(&by.version, job).await?;
 
     let about = About { by: &by, id: request.id, rows: size.count, streamed: asked.streamed };
-    let (made, answer) = answer(&about, scored, &wanted);
+    let (made, answer) = answer(&about, scored, &wanted).await;
     scoring.trials.answered(&by.version, made);
     answer
 }
@@ -110,7 +111,7 @@ impl Parameters<'_> {
 }
 
 /// What became of the rows, for the trials and for the caller.
-fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, Result<Reply, ScoreError>) {
+async fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, Result<Reply, ScoreError>) {
     let Scored { outputs, failed, queue, compute, .. } = scored;
     let mut made = Made { rows: about.rows, failed: failed.len(), without_number: 0, latency: queue + compute };
     let version = &about.by.version;
@@ -123,10 +124,10 @@ fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, Result<
     let taken = wanted.iter().filter_map(|&place| Some((specs.get(place)?, columns.get_mut(place)?.take()?)));
     let outputs: Vec<_> = taken.collect();
     for (spec, column) in outputs.iter().filter(|(spec, _)| !spec.non_finite) {
-        if column.values.is_all_finite() {
+        let rows = rows_without_number(column).await;
+        if rows.is_empty() {
             continue;
         }
-        let rows: Vec<usize> = (0..about.rows).filter(|row| !column.is_finite(*row)).collect();
         made.without_number = rows.len();
         return (made, Err(at_fault(version, &rows, &format!("output {:?} is not finite", spec.name))));
     }
@@ -135,7 +136,7 @@ fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, Result<
 
 /// The error of rows that the model answered wrongly or not at all.
 fn at_fault(version: &Version, rows: &[usize], what: &str) -> ScoreError {
-    let reason = if plan::has_rows(&version.manifest) { format!("{}: {what}", numbers(rows)) } else { what.to_owned() };
+    let reason = if version.manifest.has_rows() { format!("{}: {what}", numbers(rows)) } else { what.to_owned() };
     ScoreError::Model { model: version.manifest.model.clone(), version: version.manifest.version, reason }
 }
 

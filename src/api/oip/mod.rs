@@ -8,6 +8,7 @@ pub(super) mod codec;
 mod datatype;
 mod faults;
 mod fill;
+mod finite;
 mod infer;
 mod lookup;
 mod metadata;

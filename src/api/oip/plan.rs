@@ -166,7 +166,7 @@ fn sizes(request: &Request<'_>, input: &Input<'_>, spec: &InputSpec, rules: &Rul
         let description = format!("is {:?}, wanted {:?}", shown(input.datatype), datatype::name(spec.dtype));
         return Err(of_input(input.name, ".datatype", description));
     }
-    let (shape, of_rows) = (request.shape(input), has_rows(rules.manifest));
+    let (shape, of_rows) = (request.shape(input), rules.manifest.has_rows());
     let wrong = |what: &str| {
         of_input(input.name, ".shape", format!("is {shape:?}{what}, wanted {:?}", dimensions(&spec.shape, of_rows)))
     };
@@ -212,11 +212,6 @@ fn exact<'r>(
 
 fn varying(spec: &InputSpec, row: &[usize]) -> Vec<usize> {
     spec.shape.iter().zip(row).filter(|(dim, _)| dim.size().is_none()).map(|(_, size)| *size).collect()
-}
-
-/// Whether a model's tensors have a dimension of rows.
-pub(super) fn has_rows(manifest: &Manifest) -> bool {
-    manifest.serving.max_batch_rows > 0
 }
 
 /// A shape as clients read it: -1 where they choose.
