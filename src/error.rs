@@ -113,6 +113,16 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
+/// A text of at most so many bytes, and a mark where some are missing.
+pub fn cut(mut text: String, most: usize) -> String {
+    const MARK: char = '…';
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most.saturating_sub(MARK.len_utf8())));
+        text.push(MARK);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,5 +133,12 @@ mod tests {
         assert_eq!(shown(&"é".repeat(64)), "é".repeat(64));
         assert_eq!(shown(&"é".repeat(65)), format!("{}…", "é".repeat(64)));
         assert_eq!(shown("a\nb\u{1}"), "a\u{fffd}b\u{fffd}");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_its_characters() {
+        assert_eq!(cut("canary".into(), 6), "canary");
+        assert_eq!(cut("canaries".into(), 6), "can…");
+        assert_eq!(cut("杭州杭州".into(), 8), "杭…");
     }
 }

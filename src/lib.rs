@@ -79,7 +79,8 @@
 //!    what is loaded, whoever overwrites the file meanwhile.
 //! 3. What training computed and what is served is the same number, to the
 //!    manifest's tolerance: golden rows prove it at every load.
-//! 4. No NaN or infinity leaves as a number.
+//! 4. No NaN or infinity leaves as a number, but in an output of tensors of which the
+//!    manifest says so (`non_finite`).
 //! 5. What waits or runs is bounded in rows, bytes and expected wait; messages of
 //!    streams wait for their turn, four a stream at most. What is refused was not
 //!    encoded, and what is late never runs.

@@ -17,7 +17,21 @@ pub fn oversize_is_exhausted(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// The same for a message of a stream.
+/// Refuses a message of so many bytes where fewer are allowed, in tonic's words.
+///
+/// # Errors
+///
+/// `RESOURCE_EXHAUSTED` with both sizes.
+pub(super) fn within(found: usize, limit: usize) -> Result<(), Status> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(Status::resource_exhausted(format!(
+        "Error, decoded message length too large: found {found} bytes, the limit is: {limit} bytes"
+    )))
+}
+
+/// [`oversize_is_exhausted`] for a message of a stream.
 pub(super) fn of_stream(status: Status) -> Status {
     match status.code() {
         Code::OutOfRange => Status::resource_exhausted(status.message()),

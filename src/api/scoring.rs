@@ -1,4 +1,5 @@
-//! What both endpoints do: resolve, encode, score.
+//! What the endpoints share: the domain services' way from resolving to scoring, of which
+//! tensors take the end.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -119,9 +120,14 @@ impl Scoring {
     /// Has the stack score rows of a version, and the trials know how that ended.
     pub(super) async fn score(&self, version: &Arc<Version>, job: Job) -> Result<Scored, ScoreError> {
         let asked = self.trials.asked(version, job.count);
-        let scored = self.stack.clone().ready().await?.call(job).await;
+        let scored = self.score_uncounted(job).await;
         asked.ended(scored.as_ref().err());
         scored
+    }
+
+    /// The same without the trials' knowledge.
+    pub(super) async fn score_uncounted(&self, job: Job) -> Result<Scored, ScoreError> {
+        self.stack.clone().ready().await?.call(job).await
     }
 
     /// What the stack gets, and what becomes of each entity once its row is encoded.

@@ -4,12 +4,22 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::admin::TooManyWatchers;
-use crate::{error::ScoreError, registry::OrderError};
+use crate::{
+    error::{ScoreError, cut},
+    registry::OrderError,
+};
 
-/// Longest message of an order's status, in bytes: it travels in a header, where
-/// what is not ASCII takes three times as much, and gRPC's own libraries take 8 KiB
-/// of headers.
+/// Longest message of a status, in bytes: it travels in a header, where what is not
+/// ASCII takes three times as much, and gRPC's own libraries take 8 KiB of headers.
+/// `GetModel` has the reasons that don't fit.
 const LONGEST: usize = 2048;
+
+/// Longest message where the details repeat it, and say it once more by its parts: both
+/// in base64, which takes four bytes for three.
+const LONGEST_TWICE: usize = 1024;
+
+/// Longest path of a field in the details.
+const LONGEST_FIELD: usize = 256;
 
 impl From<ScoreError> for Status {
     fn from(error: ScoreError) -> Self {
@@ -23,11 +33,14 @@ impl From<ScoreError> for Status {
         };
         let message = error.to_string();
         let details = match error {
-            ScoreError::BadField { field, description } => ErrorDetails::with_bad_request_violation(field, description),
+            ScoreError::BadField { field, description } => {
+                let (field, description) = (cut(field, LONGEST_FIELD), cut(description, LONGEST_TWICE - LONGEST_FIELD));
+                ErrorDetails::with_bad_request_violation(field, description)
+            }
             ScoreError::Overloaded { retry_after, .. } => ErrorDetails::with_retry_info(Some(retry_after)),
-            _ => return Self::new(code, message),
+            _ => return Self::new(code, cut(message, LONGEST)),
         };
-        Self::with_error_details(code, message, details)
+        Self::with_error_details(code, cut(message, LONGEST_TWICE), details)
     }
 }
 
@@ -43,17 +56,8 @@ impl From<OrderError> for Status {
             OrderError::Superseded { .. } | OrderError::Cancelled { .. } => Code::Aborted,
             OrderError::Draining => Code::Unavailable,
         };
-        Self::new(code, cut(error.to_string()))
+        Self::new(code, cut(error.to_string(), LONGEST))
     }
-}
-
-/// A message that fits into a header. `GetModel` has the reasons that don't.
-fn cut(mut message: String) -> String {
-    if message.len() > LONGEST {
-        message.truncate(message.floor_char_boundary(LONGEST));
-        message.push('…');
-    }
-    message
 }
 
 impl From<TooManyWatchers> for Status {
@@ -99,8 +103,30 @@ mod tests {
 
     #[test]
     fn a_message_fits_into_a_header_whatever_there_is_to_say() {
-        let status = Status::from(rejected(vec!["杭州".repeat(4000)]));
-        assert!(status.message().len() <= LONGEST + '…'.len_utf8(), "{}", status.message().len());
-        assert!(status.message().ends_with("杭…") || status.message().ends_with("州…"));
+        let long = || "杭州".repeat(4000);
+        let model = || "m".to_owned();
+        let all: [Status; 6] = [
+            rejected(vec![long()]).into(),
+            ScoreError::BadField { field: long(), description: long() }.into(),
+            ScoreError::UnknownModel { model: model(), available: long() }.into(),
+            ScoreError::NotFound { model: model(), wanted: model(), available: long() }.into(),
+            ScoreError::NoLiveVersion { model: model(), reason: long() }.into(),
+            ScoreError::Model { model: model(), version: 3, reason: long() }.into(),
+        ];
+        for status in all {
+            let message = status.message();
+            assert!(message.ends_with("杭…") || message.ends_with("州…"), "{message}");
+            let headers = status.clone().into_http::<()>().into_parts().0.headers;
+            let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(bytes < 8 * 1024, "{bytes} bytes: {message}");
+        }
+    }
+
+    #[test]
+    fn what_is_short_is_said_whole_in_the_message_and_in_the_details() {
+        let status = Status::from(ScoreError::BadField { field: "quantiles".into(), description: "is 2".into() });
+        assert_eq!(status.message(), "quantiles: is 2");
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!((&*violations[0].field, &*violations[0].description), ("quantiles", "is 2"));
     }
 }

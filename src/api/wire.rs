@@ -10,6 +10,9 @@ use prost::{
 };
 use thiserror::Error;
 
+/// Longest group that is passed over, in bytes: all of it is read for that, at once.
+const MOST_GROUP: usize = 1024;
+
 /// The value of one field, as far as its wire type tells.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wire<'a> {
@@ -43,6 +46,15 @@ pub(super) enum Malformed {
     /// A text is not UTF-8.
     #[error("a text is not UTF-8")]
     NotText,
+    /// There is more to read than is read.
+    #[error("there are more than {0} fields")]
+    ManyFields(usize),
+    /// So it is with texts, whose bytes are looked at.
+    #[error("there are more than {0} bytes of text")]
+    MuchText(usize),
+    /// Nobody has a use for one, least of all for a long one.
+    #[error("a group is longer than {MOST_GROUP} bytes")]
+    LongGroup,
 }
 
 /// A message that borrows from the bytes that it is read from.
@@ -92,24 +104,23 @@ impl<'a> Wire<'a> {
     }
 
     /// Appends one size of a shape, or packed ones, up to `most` in all; how many there
-    /// were.
+    /// were, of which those beyond `most` count as one.
     #[allow(clippy::cast_possible_wrap, reason = "so does protobuf")]
     pub(super) fn sizes(self, into: &mut Vec<i64>, most: usize) -> Result<usize, Malformed> {
-        let mut add = |size: u64| {
-            if into.len() < most {
-                into.push(size as i64);
-            }
-        };
+        let before = into.len();
         let Self::Bytes(mut packed) = self else {
-            add(self.integer()?);
+            let size = self.integer()?;
+            into.extend((before < most).then_some(size as i64));
             return Ok(1);
         };
-        let mut count = 0;
         while !packed.is_empty() {
-            add(varint(&mut packed)?);
-            count += 1;
+            let size = varint(&mut packed)?;
+            if into.len() >= most {
+                return Ok(into.len() - before + 1);
+            }
+            into.push(size as i64);
         }
-        Ok(count)
+        Ok(into.len() - before)
     }
 
     pub(super) fn text(self) -> Result<&'a str, Malformed> {
@@ -181,9 +192,21 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
 }
 
 /// Passes over a group to its end.
+///
+/// # Errors
+///
+/// [`Malformed`] where it has none or is too long.
 #[cold]
 fn skip<'a>(number: u32, wire_type: u64, bytes: &mut &'a [u8]) -> Result<Wire<'a>, Malformed> {
     let wire_type = WireType::try_from(wire_type)?;
-    skip_field(wire_type, number, bytes, DecodeContext::default())?;
-    Ok(Wire::Other)
+    let mut near = bytes.get(..MOST_GROUP).unwrap_or(bytes);
+    let before = near.len();
+    match skip_field(wire_type, number, &mut near, DecodeContext::default()) {
+        Err(_) if before < bytes.len() => Err(Malformed::LongGroup),
+        skipped => {
+            skipped?;
+            *bytes = bytes.get(before - near.len()..).unwrap_or_default();
+            Ok(Wire::Other)
+        }
+    }
 }

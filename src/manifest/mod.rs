@@ -85,6 +85,13 @@ pub struct Manifest {
     pub serving: Serving,
 }
 
+impl Manifest {
+    /// Whether the model's tensors have a dimension of rows.
+    pub fn has_rows(&self) -> bool {
+        self.serving.max_batch_rows > 0
+    }
+}
+
 /// Which question a model answers, and so which rows it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -89,7 +89,7 @@ impl Values {
     }
 
     /// Whether all floats in `range` are numbers, and not infinite.
-    pub(super) fn is_finite(&self, range: Range<usize>) -> bool {
+    pub fn is_finite(&self, range: Range<usize>) -> bool {
         match self {
             Self::F32(values) => values.get(range).unwrap_or_default().iter().all(|value| value.is_finite()),
             Self::I64(_) => true,

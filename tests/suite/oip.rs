@@ -193,6 +193,20 @@ async fn a_fault_names_its_tensor_in_the_details_and_is_counted() {
 }
 
 #[tokio::test]
+async fn a_long_message_that_has_no_rows_is_refused_before_it_is_decoded() {
+    let (_folder, server) = serving().await;
+    let parameters = (0..20_000).map(|key| (key.to_string(), ModelRepositoryParameter::default())).collect();
+    let order = RepositoryModelLoadRequest { model_name: "halves".into(), parameters, ..Default::default() };
+    let found = prost::Message::encoded_len(&order);
+    for mut client in [client(&server).await, admin(&server).await] {
+        let refused = client.repository_model_load(order.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+        let sizes = format!("found {found} bytes, the limit is: 65536 bytes");
+        assert!(refused.message().ends_with(&sizes), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_row_that_the_model_raises_on_fails_its_request_alone() {
     let (_folder, server) = serving().await;
     let good = async {

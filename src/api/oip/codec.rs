@@ -10,7 +10,10 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use super::pieces::{delimit, delimited_len, text, text_len};
+use super::{
+    super::oversize,
+    pieces::{delimit, delimited_len, text, text_len},
+};
 
 /// The fields of a reply that are written here.
 const ID: u32 = 3;
@@ -19,6 +22,11 @@ const RAW_OUTPUT_CONTENTS: u32 = 6;
 /// The fields of a reply of a stream.
 const ERROR_MESSAGE: u32 = 1;
 const INFER_RESPONSE: u32 = 2;
+
+/// Longest message that is no `ModelInferRequest`, in bytes: names and some parameters. It
+/// is decoded before anybody is asked whether there is room, and in memory it is many
+/// times as large.
+const LONGEST_DECODED: usize = 64 * 1024;
 
 /// A `ModelInferRequest`, as it came.
 #[derive(Debug)]
@@ -115,6 +123,7 @@ impl Incoming for Received {
 
 impl<M: Message + Default + 'static> Incoming for M {
     fn read(bytes: &mut DecodeBuf<'_>) -> Result<Self, Status> {
+        oversize::within(bytes.remaining(), LONGEST_DECODED)?;
         M::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))
     }
 }

@@ -12,9 +12,9 @@ pub(super) fn of_input(name: &str, part: &str, description: impl Into<String>) -
     ScoreError::BadField { field: format!("inputs[{:?}]{part}", shown(name)), description: description.into() }
 }
 
-/// A fault of a requested output.
-pub(super) fn of_output(name: &str, description: impl Into<String>) -> ScoreError {
-    ScoreError::BadField { field: format!("outputs[{:?}]", shown(name)), description: description.into() }
+/// The same of a requested output.
+pub(super) fn of_output(name: &str, part: &str, description: impl Into<String>) -> ScoreError {
+    ScoreError::BadField { field: format!("outputs[{:?}]{part}", shown(name)), description: description.into() }
 }
 
 /// Names, for a message.

@@ -107,20 +107,16 @@ impl Check<'_> {
         let (width, mut turn) = (self.column.width, Turn::begin());
         let (ids, _) = self.column.values.as_bytes().as_chunks();
         for IdBound { columns, below, .. } in bounds {
-            let of_row = |(row, ids): (usize, &[[u8; 8]])| {
+            for (row, ids) in ids.chunks(width.max(1)).enumerate() {
                 let ids = ids.get(columns.clone()).unwrap_or_default().iter().map(|id| i64::from_le_bytes(*id));
-                ids.zip(columns.clone()).find(|(id, _)| !(0..below).contains(id)).map(|(id, column)| (row, column, id))
-            };
-            if let Some((row, column, id)) = ids.chunks(width.max(1)).enumerate().find_map(of_row) {
-                return Err(of_input(
-                    &self.spec.name,
-                    &at(&[row, column]),
-                    format!("is {id}, wanted 0 to {}", below - 1),
-                ));
-            }
-            if turn.is_over_after(8 * columns.len() * ids.len() / width.max(1)) {
-                tokio::task::yield_now().await;
-                turn = Turn::begin();
+                if let Some((id, column)) = ids.zip(columns.clone()).find(|(id, _)| !(0..below).contains(id)) {
+                    let description = format!("is {id}, wanted 0 to {}", below - 1);
+                    return Err(of_input(&self.spec.name, &at(&[row, column]), description));
+                }
+                if turn.is_over_after(8 * columns.len()) {
+                    tokio::task::yield_now().await;
+                    turn = Turn::begin();
+                }
             }
         }
         Ok(())

@@ -13,10 +13,12 @@ use super::{
     },
     codec::{Reply, Streamed},
     faults::fault,
+    finite::rows_without_number,
     lookup::known,
+    parameters::Parameters,
     plan::{self, Plan, Rules},
     reply::{About, reply},
-    request::{Parameters, Request},
+    request::Request,
 };
 use crate::{
     error::ScoreError,
@@ -44,30 +46,38 @@ pub(super) struct Asked {
 ///
 /// [`ScoreError`] where not all of its rows are answered.
 pub(super) async fn infer(scoring: &Scoring, asked: &Asked) -> Result<Reply, ScoreError> {
-    let request = Request::read(&asked.message)?;
-    let by = resolve(scoring, &request)?;
+    answered(scoring, asked, &Request::read(&asked.message)?).await
+}
+
+async fn answered(scoring: &Scoring, asked: &Asked, request: &Request<'_>) -> Result<Reply, ScoreError> {
+    let by = resolve(scoring, request)?;
     let manifest = &by.version.manifest;
     let wanted = plan::outputs(&request.outputs, &manifest.outputs)?;
-    let plan = Plan::of(&asked.message, &request, &Rules { manifest, max_rows: scoring.max_rows.get() })?;
+    let plan = Plan::of(&asked.message, request, &Rules { manifest, max_rows: scoring.max_rows.get() })?;
     let size = Size { count: plan.rows, bytes: asked.message.len() + plan.bytes() };
     let call = request.parameters.apply(asked.call);
     let job = call.job(&by.version, size, Box::pin(plan.fill(Arc::clone(&by.version))));
-    let scored = scoring.score(&by.version, job).await?;
+    // Who chooses the version himself also chooses which one his own faults would count for.
+    let counted = request.version.is_empty();
+    let scored = if counted { scoring.score(&by.version, job).await? } else { scoring.score_uncounted(job).await? };
 
     let about = About { by: &by, id: request.id, rows: size.count, streamed: asked.streamed };
-    let (made, answer) = answer(&about, scored, &wanted);
-    scoring.trials.answered(&by.version, made);
+    let (made, answer) = answer(&about, scored, &wanted).await;
+    if counted {
+        scoring.trials.answered(&by.version, made);
+    }
     answer
 }
 
 /// Answers a request of a stream, which goes on where it fails.
 pub(super) async fn streamed(scoring: &Scoring, asked: &Asked) -> Streamed {
-    match infer(scoring, asked).await {
+    let request = match Request::read(&asked.message) {
+        Ok(request) => request,
+        Err(error) => return Streamed::Fault { message: error.to_string(), id: String::new() },
+    };
+    match answered(scoring, asked, &request).await {
         Ok(reply) => Streamed::Reply(reply),
-        Err(error) => {
-            let id = Request::read(&asked.message).map(|request| request.id.to_owned()).unwrap_or_default();
-            Streamed::Fault { message: error.to_string(), id }
-        }
+        Err(error) => Streamed::Fault { message: error.to_string(), id: request.id.to_owned() },
     }
 }
 
@@ -105,7 +115,7 @@ impl Parameters<'_> {
 }
 
 /// What became of the rows, for the trials and for the caller.
-fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, Result<Reply, ScoreError>) {
+async fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, Result<Reply, ScoreError>) {
     let Scored { outputs, failed, queue, compute, .. } = scored;
     let mut made = Made { rows: about.rows, failed: failed.len(), without_number: 0, latency: queue + compute };
     let version = &about.by.version;
@@ -118,10 +128,10 @@ fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, Result<
     let taken = wanted.iter().filter_map(|&place| Some((specs.get(place)?, columns.get_mut(place)?.take()?)));
     let outputs: Vec<_> = taken.collect();
     for (spec, column) in outputs.iter().filter(|(spec, _)| !spec.non_finite) {
-        if column.values.is_all_finite() {
+        let rows = rows_without_number(column).await;
+        if rows.is_empty() {
             continue;
         }
-        let rows: Vec<usize> = (0..about.rows).filter(|row| !column.is_finite(*row)).collect();
         made.without_number = rows.len();
         return (made, Err(at_fault(version, &rows, &format!("output {:?} is not finite", spec.name))));
     }
@@ -130,7 +140,7 @@ fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, Result<
 
 /// The error of rows that the model answered wrongly or not at all.
 fn at_fault(version: &Version, rows: &[usize], what: &str) -> ScoreError {
-    let reason = if plan::has_rows(&version.manifest) { format!("{}: {what}", numbers(rows)) } else { what.to_owned() };
+    let reason = if version.manifest.has_rows() { format!("{}: {what}", numbers(rows)) } else { what.to_owned() };
     ScoreError::Model { model: version.manifest.model.clone(), version: version.manifest.version, reason }
 }
 

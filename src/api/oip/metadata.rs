@@ -3,7 +3,7 @@
 use super::{
     datatype,
     lookup::{known, version},
-    plan::{dimensions, has_rows},
+    plan::dimensions,
 };
 use crate::{
     api::proto::inference::{
@@ -31,7 +31,7 @@ pub(super) fn server() -> ServerMetadataResponse {
 pub(super) fn model(registry: &Registry, asked: &ModelMetadataRequest) -> Result<ModelMetadataResponse, ScoreError> {
     let residents = known(registry, &asked.name)?;
     let version = version(registry, &asked.name, &asked.version)?;
-    let (manifest, of_rows) = (&version.manifest, has_rows(&version.manifest));
+    let (manifest, of_rows) = (&version.manifest, version.manifest.has_rows());
     let inputs = manifest.inputs.iter().map(|spec| tensor(&spec.name, spec.dtype, &spec.shape, of_rows));
     let outputs = manifest.outputs.iter().map(|spec| tensor(&spec.name, spec.dtype, &spec.shape, of_rows));
     Ok(ModelMetadataResponse {
@@ -69,13 +69,13 @@ pub(super) fn config(registry: &Registry, asked: &ModelConfigRequest) -> Result<
         data_type: datatype::of_config(spec.dtype).into(),
         dims: dims(&spec.shape),
     };
-    let most = if has_rows(manifest) { version.engine.max_batch_rows().get() } else { 0 };
+    let most = if manifest.has_rows() { version.engine.max_batch_rows().get() } else { 0 };
     Ok(ModelConfig {
         name: asked.name.clone(),
         platform: platform(manifest.engine).into(),
         max_batch_size: i32::try_from(most).unwrap_or(i32::MAX),
         input: manifest.inputs.iter().map(input).collect(),
         output: manifest.outputs.iter().map(output).collect(),
-        dynamic_batching: has_rows(manifest).then_some(ModelDynamicBatching {}),
+        dynamic_batching: manifest.has_rows().then_some(ModelDynamicBatching {}),
     })
 }

@@ -166,7 +166,7 @@ fn sizes(request: &Request<'_>, input: &Input<'_>, spec: &InputSpec, rules: &Rul
         let description = format!("is {:?}, wanted {:?}", shown(input.datatype), datatype::name(spec.dtype));
         return Err(of_input(input.name, ".datatype", description));
     }
-    let (shape, of_rows) = (request.shape(input), has_rows(rules.manifest));
+    let (shape, of_rows) = (request.shape(input), rules.manifest.has_rows());
     let wrong = |what: &str| {
         of_input(input.name, ".shape", format!("is {shape:?}{what}, wanted {:?}", dimensions(&spec.shape, of_rows)))
     };
@@ -214,11 +214,6 @@ fn varying(spec: &InputSpec, row: &[usize]) -> Vec<usize> {
     spec.shape.iter().zip(row).filter(|(dim, _)| dim.size().is_none()).map(|(_, size)| *size).collect()
 }
 
-/// Whether a model's tensors have a dimension of rows.
-pub(super) fn has_rows(manifest: &Manifest) -> bool {
-    manifest.serving.max_batch_rows > 0
-}
-
 /// A shape as clients read it: -1 where they choose.
 pub(super) fn dimensions(shape: &[Dim], of_rows: bool) -> Vec<i64> {
     let size = |dim: &Dim| dim.size().map_or(-1, |size| i64::try_from(size).unwrap_or(i64::MAX));
@@ -238,10 +233,10 @@ pub(super) fn outputs(names: &[&str], specs: &[OutputSpec]) -> Result<Vec<usize>
     for name in names {
         match specs.iter().position(|spec| spec.name == *name) {
             Some(place) if !places.contains(&place) => places.push(place),
-            Some(_) => return Err(super::faults::of_output(name, "is wanted twice, wanted once")),
+            Some(_) => return Err(super::faults::of_output(name, "", "is wanted twice, wanted once")),
             None => {
                 let known = named(specs.iter().map(|spec| spec.name.as_str()));
-                return Err(super::faults::of_output(name, format!("is no output of the model, wanted {known}")));
+                return Err(super::faults::of_output(name, "", format!("is no output of the model, wanted {known}")));
             }
         }
     }

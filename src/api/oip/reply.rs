@@ -8,7 +8,6 @@ use super::{
     codec::Reply,
     datatype,
     pieces::{delimit, delimited_len, text, text_len},
-    plan,
 };
 use crate::{
     manifest::{Dim, OutputSpec},
@@ -56,7 +55,7 @@ pub(super) fn reply(about: &About<'_>, outputs: Vec<(&OutputSpec, Column)>) -> R
     if about.streamed {
         final_response(&mut head);
     }
-    let rows = plan::has_rows(&version.manifest).then_some(about.rows);
+    let rows = version.manifest.has_rows().then_some(about.rows);
     let mut raw = Vec::with_capacity(outputs.len());
     for (spec, column) in outputs {
         output(spec, &shape(spec, &column, rows), &mut head);

@@ -14,7 +14,7 @@ use crate::{
             repository_index_response::ModelIndex,
         },
     },
-    error::ScoreError,
+    error::{ScoreError, cut},
     registry::{Keeper, Model, OrderError, Registry, Standing},
 };
 
@@ -34,26 +34,18 @@ fn of_model(name: &str, model: &Model) -> Vec<ModelIndex> {
     if model.versions.is_empty() {
         let reason = if model.problems.is_empty() { "it has no version".into() } else { model.problems.join("; ") };
         let (version, state) = (String::new(), "UNAVAILABLE".to_owned());
-        return vec![ModelIndex { name: name.to_owned(), version, state, reason: cut(reason) }];
+        return vec![ModelIndex { name: name.to_owned(), version, state, reason: cut(reason, LONGEST) }];
     }
     let version = |(number, standing): (&u64, &Standing)| {
         let (state, reason) = match standing {
             Standing::Resident(_) => (READY, String::new()),
             Standing::Preparing => ("LOADING", String::new()),
             Standing::OnDisk => ("UNAVAILABLE", "on disk, not in memory".to_owned()),
-            Standing::Rejected(problems) => ("UNAVAILABLE", cut(problems.join("; "))),
+            Standing::Rejected(problems) => ("UNAVAILABLE", cut(problems.join("; "), LONGEST)),
         };
         ModelIndex { name: name.to_owned(), version: number.to_string(), state: state.to_owned(), reason }
     };
     model.versions.iter().rev().map(version).collect()
-}
-
-fn cut(mut reason: String) -> String {
-    if reason.len() > LONGEST {
-        reason.truncate(reason.floor_char_boundary(LONGEST));
-        reason.push('…');
-    }
-    reason
 }
 
 /// The parameters of an order.

@@ -1,16 +1,18 @@
 //! A `ModelInferRequest`, read where it lies: what it says of tensors, without their
 //! elements.
 //!
-//! Nothing is copied but the sizes of shapes, and what is kept of a message is bounded:
-//! an empty input takes two bytes on the wire and some dozens in memory.
+//! Nothing is copied but the sizes of shapes, and what is kept and read of a message is
+//! bounded: an empty input takes two bytes on the wire and some dozens in memory.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
-    super::wire::{Malformed, Wire, next},
-    faults::{fault, of_input},
+    super::wire::{Malformed, Wire},
+    faults::{fault, of_input, of_output},
+    parameters::{OfTensor, Parameters},
+    reading::Reading,
 };
 use crate::error::ScoreError;
 
@@ -33,6 +35,7 @@ pub(super) struct Request<'a> {
     pub(super) raw: Vec<&'a [u8]>,
     /// Of all shapes.
     sizes: Vec<i64>,
+    reading: Reading,
 }
 
 /// An input, without its raw contents.
@@ -44,24 +47,7 @@ pub(super) struct Input<'a> {
     shape: Range<usize>,
     /// An `InferTensorContents`; empty where there is none.
     pub(super) contents: &'a [u8],
-}
-
-/// The parameters that have a meaning here.
-#[derive(Debug, Default)]
-pub(super) struct Parameters<'a> {
-    pub(super) priority: u64,
-    /// From the request's arrival on.
-    pub(super) timeout: Option<Duration>,
-    pub(super) entity_id: &'a str,
-}
-
-/// An `InferParameter`.
-#[derive(Debug, Clone, Copy)]
-enum Choice<'a> {
-    Integer(i64),
-    Unsigned(u64),
-    Text(&'a str),
-    Other,
+    parameters: OfTensor<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -73,10 +59,10 @@ impl<'a> Request<'a> {
     pub(super) fn read(mut message: &'a [u8]) -> Result<Self, ScoreError> {
         let mut request = Self::default();
         while !message.is_empty() {
-            let field = next(&mut message).and_then(|(number, value)| request.plain(number, value));
+            let field = request.reading.next(&mut message).and_then(|(number, value)| request.plain(number, value));
             match field.map_err(|malformed| fault("request", malformed.to_string()))? {
                 None => {}
-                Some(Part::Parameter(entry)) => request.parameters.add(entry)?,
+                Some(Part::Parameter(entry)) => request.parameters.add(entry, &mut request.reading)?,
                 Some(Part::Input(input)) => request.add_input(input)?,
                 Some(Part::Output(output)) => request.add_output(output)?,
                 Some(Part::Raw(bytes)) => {
@@ -105,9 +91,9 @@ impl<'a> Request<'a> {
     /// Takes in a field, or hands it back where it has parts.
     fn plain(&mut self, number: u32, value: Wire<'a>) -> Result<Option<Part<'a>>, Malformed> {
         match number {
-            1 => self.model = value.text()?,
-            2 => self.version = value.text()?,
-            3 => self.id = value.text()?,
+            1 => self.model = self.reading.text(value)?,
+            2 => self.version = self.reading.text(value)?,
+            3 => self.id = self.reading.text(value)?,
             4 => return Ok(Some(Part::Parameter(value.bytes()?))),
             5 => return Ok(Some(Part::Input(value.bytes()?))),
             6 => return Ok(Some(Part::Output(value.bytes()?))),
@@ -121,10 +107,13 @@ impl<'a> Request<'a> {
         few(self.inputs.len(), "inputs")?;
         let place = self.inputs.len();
         let malformed = |malformed: Malformed| fault(&format!("inputs[{place}]"), malformed.to_string());
-        let input = Input::read(bytes, &mut self.sizes).map_err(malformed)?;
+        let input = Input::read(bytes, &mut self.sizes, &mut self.reading).map_err(malformed)?;
         if input.shape.len() > MOST_DIMS {
-            let description = format!("has {} sizes, wanted at most {MOST_DIMS}", input.shape.len());
+            let description = format!("has more than {MOST_DIMS} sizes");
             return Err(of_input(input.name, ".shape", description));
+        }
+        if let Some((part, description)) = input.parameters.fault() {
+            return Err(of_input(input.name, &part, description));
         }
         self.inputs.push(input);
         Ok(())
@@ -132,13 +121,17 @@ impl<'a> Request<'a> {
 
     fn add_output(&mut self, mut bytes: &'a [u8]) -> Result<(), ScoreError> {
         few(self.outputs.len(), "outputs")?;
-        let mut name = "";
+        let (mut name, mut parameters, reading) = ("", OfTensor::default(), &mut self.reading);
         while !bytes.is_empty() {
-            let field = next(&mut bytes).and_then(|(number, value)| match number {
-                1 => value.text().map(|text| name = text),
+            let field = reading.next(&mut bytes).and_then(|(number, value)| match number {
+                1 => reading.text(value).map(|text| name = text),
+                2 => parameters.add(value.bytes()?, reading),
                 _ => Ok(()),
             });
             field.map_err(|malformed| fault(&format!("outputs[{}]", self.outputs.len()), malformed.to_string()))?;
+        }
+        if let Some((part, description)) = parameters.fault() {
+            return Err(of_output(name, &part, description));
         }
         self.outputs.push(name);
         Ok(())
@@ -162,14 +155,16 @@ fn few(so_many: usize, field: &str) -> Result<(), ScoreError> {
 }
 
 impl<'a> Input<'a> {
-    fn read(mut bytes: &'a [u8], sizes: &mut Vec<i64>) -> Result<Self, Malformed> {
+    /// As far as its shape has no more sizes than there may be.
+    fn read(mut bytes: &'a [u8], sizes: &mut Vec<i64>, reading: &mut Reading) -> Result<Self, Malformed> {
         let start = sizes.len();
         let mut input = Self { shape: start..start, ..Self::default() };
-        while !bytes.is_empty() {
-            match next(&mut bytes)? {
-                (1, name) => input.name = name.text()?,
-                (2, datatype) => input.datatype = datatype.text()?,
+        while !bytes.is_empty() && input.shape.len() <= MOST_DIMS {
+            match reading.next(&mut bytes)? {
+                (1, name) => input.name = reading.text(name)?,
+                (2, datatype) => input.datatype = reading.text(datatype)?,
                 (3, size) => input.shape.end += size.sizes(sizes, start + MOST_DIMS)?,
+                (4, entry) => input.parameters.add(entry.bytes()?, reading)?,
                 // Several would be one. No client sends several.
                 (5, contents) if input.contents.is_empty() => input.contents = contents.bytes()?,
                 (5, _) => return Err(Malformed::Mistyped),
@@ -177,65 +172,6 @@ impl<'a> Input<'a> {
             }
         }
         Ok(input)
-    }
-}
-
-impl<'a> Parameters<'a> {
-    fn add(&mut self, mut bytes: &'a [u8]) -> Result<(), ScoreError> {
-        let (mut key, mut value) = ("", Choice::Other);
-        while !bytes.is_empty() {
-            let field = next(&mut bytes).and_then(|(number, found)| match number {
-                1 => found.text().map(|text| key = text),
-                2 => Choice::read(found.bytes()?).map(|choice| value = choice),
-                _ => Ok(()),
-            });
-            field.map_err(|malformed| fault("parameters", malformed.to_string()))?;
-        }
-        match key {
-            "priority" => self.priority = value.number("priority")?,
-            "timeout" => {
-                let micros = value.number("timeout")?;
-                self.timeout = (micros > 0).then(|| Duration::from_micros(micros));
-            }
-            "entity_id" => self.entity_id = value.text("entity_id")?,
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-impl<'a> Choice<'a> {
-    #[allow(clippy::cast_possible_wrap, reason = "so does protobuf")]
-    fn read(mut bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut choice = Self::Other;
-        while !bytes.is_empty() {
-            choice = match next(&mut bytes)? {
-                (2, value) => Self::Integer(value.integer()? as i64),
-                (3, value) => Self::Text(value.text()?),
-                (5, value) => Self::Unsigned(value.integer()?),
-                _ => Self::Other,
-            };
-        }
-        Ok(choice)
-    }
-
-    fn number(self, key: &str) -> Result<u64, ScoreError> {
-        let wrong =
-            |found: String| fault(&format!("parameters[{key:?}]"), format!("is {found}, wanted an integer from 0"));
-        match self {
-            Self::Unsigned(number) => Ok(number),
-            Self::Integer(number) => u64::try_from(number).map_err(|_negative| wrong(number.to_string())),
-            Self::Text(_) | Self::Other => Err(wrong("no integer".into())),
-        }
-    }
-
-    fn text(self, key: &str) -> Result<&'a str, ScoreError> {
-        match self {
-            Self::Text(text) => Ok(text),
-            Self::Integer(_) | Self::Unsigned(_) | Self::Other => {
-                Err(fault(&format!("parameters[{key:?}]"), "is no text, wanted one"))
-            }
-        }
     }
 }
 

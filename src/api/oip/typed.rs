@@ -48,15 +48,22 @@ pub(super) async fn read(dtype: Dtype, contents: &Bytes, count: usize) -> Result
     let mut reading = Reading::new(dtype, contents, count)?;
     let mut rest: &[u8] = contents;
     while !rest.is_empty() {
+        let before = rest.len();
         let (number, value) = next(&mut rest).map_err(malformed)?;
-        reading.check_field(number)?;
+        if !reading.is_field(number)? {
+            reading.rest_after(before - rest.len()).await;
+            continue;
+        }
         match value {
             // The usual case: all of them, as they are in memory.
             Wire::Bytes(all) if reading.is_plain() && all.len() == count * dtype.size() && rest.is_empty() => {
                 return Ok(contents.slice_ref(all));
             }
             Wire::Bytes(packed) => reading.take_packed(packed).await?,
-            single => reading.take(single)?,
+            single => {
+                reading.take(single)?;
+                reading.rest_after(before - rest.len()).await;
+            }
         }
     }
     reading.finish()
@@ -83,12 +90,21 @@ impl Reading {
         Ok(Self { dtype, field, count, read: 0, elements: Vec::with_capacity(room), turn: Turn::begin() })
     }
 
-    fn check_field(&self, number: u32) -> Result<(), Description> {
+    /// Whether a field holds elements; unknown ones are passed over.
+    fn is_field(&self, number: u32) -> Result<bool, Description> {
         match FIELDS.iter().find(|field| field.number == number) {
             Some(field) if number != self.field.number => {
                 Err(format!("has {}, wanted {} for {}", field.name, self.field.name, datatype::name(self.dtype)))
             }
-            _ => Ok(()),
+            found => Ok(found.is_some()),
+        }
+    }
+
+    /// Gives others their turn where it is, after these bytes more.
+    async fn rest_after(&mut self, bytes: usize) {
+        if self.turn.is_over_after(bytes) {
+            tokio::task::yield_now().await;
+            self.turn = Turn::begin();
         }
     }
 
@@ -106,10 +122,7 @@ impl Reading {
                 let value = self.next_packed(&mut packed).map_err(malformed)?;
                 self.take(value)?;
             }
-            if self.turn.is_over_after(STRETCH * self.dtype.size()) {
-                tokio::task::yield_now().await;
-                self.turn = Turn::begin();
-            }
+            self.rest_after(STRETCH * self.dtype.size()).await;
         }
         Ok(())
     }
@@ -200,4 +213,35 @@ fn beyond<N: std::fmt::Display, L: std::fmt::Display>(
 
 fn malformed(malformed: Malformed) -> Description {
     format!("can't be read: {malformed}")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::api::proto::inference::InferTensorContents;
+
+    #[tokio::test]
+    async fn fields_that_nobody_knows_are_passed_over() {
+        let contents = InferTensorContents { int64_contents: vec![7, 8], ..Default::default() };
+        let unknown = [&[0x78, 0x05][..], &[0xf2, 0x01, 0x02, 0x01, 0x02], &[0xfd, 0x01, 1, 2, 3, 4]].concat();
+        let all = [&unknown[..], &contents.encode_to_vec(), &unknown].concat().into();
+        let read = read(Dtype::Int64, &all, 2).await.unwrap();
+        assert_eq!(&*read, [7_i64, 8].map(i64::to_le_bytes).concat());
+    }
+
+    #[tokio::test]
+    async fn long_contents_are_read_in_turns_packed_or_not_or_unknown() {
+        const COUNT: usize = 1 << 20;
+        let packed = InferTensorContents { int64_contents: vec![1; COUNT], ..Default::default() }.encode_to_vec();
+        let (single, unknown) = ([0x18, 1].repeat(COUNT), [0x78, 1].repeat(COUNT));
+        for (contents, count) in [(packed, COUNT), (single, COUNT), (unknown, 0)] {
+            let contents = contents.into();
+            // In one turn there is no time for so many.
+            assert!(read(Dtype::Int64, &contents, count).now_or_never().is_none());
+            assert_eq!(read(Dtype::Int64, &contents, count).await.unwrap().len(), 8 * count);
+        }
+    }
 }

@@ -81,9 +81,12 @@ pub struct GuardLimits {
     /// The window.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
-    /// Largest share of rows on which the canary may fail.
+    /// Largest share of rows on which the canary may fail, where `stable` fails on fewer
+    /// of its own: some rows nobody can answer. Tensors of requests that name a version
+    /// are not counted, neither here nor below.
     pub max_error_rate: f64,
-    /// Largest share of rows that it may answer with something that is no number.
+    /// Largest share of rows that it may answer with something that is no number, again
+    /// where `stable` does so for fewer.
     pub max_non_finite_rate: f64,
     /// Largest p99 of its requests, from admission to outputs, by that of `stable`.
     pub max_p99_ratio: f64,

@@ -1,7 +1,8 @@
 //! Whether a canary keeps its limits: figures in, a sentence out.
 //!
 //! Few rows say little, so a rate must be above its limit by more than chance
-//! explains, as far as that can be said of so many rows.
+//! explains, as far as that can be said of so many rows. Some rows no version can answer,
+//! so it must be above that of the stable version too.
 
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use crate::{registry::GuardLimits, trial::health::Seen};
 /// How many standard deviations above what the limit allows a rate must be. A canary
 /// at a third of its limit breaks it by chance in one of some thousand windows.
 const RATE_DEVIATIONS: f64 = 2.0;
+
+/// Above the stable version's rate it must be by more: rows of one request fail together.
+const BESIDE_DEVIATIONS: f64 = 4.0;
 
 /// Of slow requests it must be more: one that holds a core up slows several.
 const SLOW_DEVIATIONS: f64 = 4.0;
@@ -47,28 +51,31 @@ pub fn broken(limits: &GuardLimits, found: &Evidence) -> Option<String> {
     if !limits.enabled || found.canary.rows < limits.min_rows.max(1) {
         return None;
     }
-    let canary = &found.canary;
-    rate("the error rate", canary.failed, canary.rows, limits.max_error_rate)
-        .or_else(|| {
-            rate(
-                "the rate of answers that are no number",
-                canary.without_number,
-                canary.rows,
-                limits.max_non_finite_rate,
-            )
-        })
+    let (failed, not_finite) = (|seen: &Seen| seen.failed, |seen: &Seen| seen.without_number);
+    rate("the error rate", found, failed, limits.max_error_rate)
+        .or_else(|| rate("the rate of answers that are no number", found, not_finite, limits.max_non_finite_rate))
         .or_else(|| slow(limits, found))
         .map(|broken| format!("{broken}, in {:?}", limits.window))
         .or_else(|| expensive(limits, found))
         .or_else(|| far_away(limits, found))
 }
 
-/// A sentence where more of `rows` are `bad` than `limit` and chance explain.
-fn rate(what: &str, bad: u64, rows: u64, limit: f64) -> Option<String> {
+/// A sentence where more of the canary's rows are `bad` than `limit` and chance explain,
+/// and more than stable's.
+fn rate(what: &str, found: &Evidence, bad: impl Fn(&Seen) -> u64, limit: f64) -> Option<String> {
+    let (bad, rows, theirs) = (bad(&found.canary), found.canary.rows, bad(&found.stable));
     let share = bad as f64 / rows as f64;
     let limited = format!("at most {} % are allowed", percent(limit));
-    is_more(bad, rows, limit, RATE_DEVIATIONS)
+    (is_more(bad, rows, limit, RATE_DEVIATIONS) && is_worse([bad, rows], [theirs, found.stable.rows]))
         .then(|| format!("{what} is {} %, {limited}: {bad} of {rows} rows", percent(share)))
+}
+
+/// Whether so many of the canary's rows are more than stable's make expected, which are
+/// as much by chance as these. Where stable had no rows, or no bad ones, any are.
+fn is_worse([bad, rows]: [u64; 2], [theirs, of]: [u64; 2]) -> bool {
+    let ratio = rows as f64 / of.max(1) as f64;
+    let expected = theirs as f64 * ratio;
+    bad as f64 > expected + BESIDE_DEVIATIONS * (expected * (1.0 + ratio)).sqrt()
 }
 
 /// Whether so many of `all` are more than `share` of them, by so many standard
@@ -169,6 +176,21 @@ mod tests {
         assert!(of(seen(100, 4, 0)).is_some());
         let none = GuardLimits { max_error_rate: 0.0, ..GuardLimits::default() };
         assert!(broken(&none, &Evidence { canary: seen(100, 1, 0), ..Evidence::default() }).is_some());
+    }
+
+    #[test]
+    fn rows_that_stable_can_not_answer_either_are_not_the_canarys_fault() {
+        let judged = |canary, stable| {
+            broken(&GuardLimits::default(), &Evidence { canary, stable, ..Evidence::default() }).is_some()
+        };
+        // A tenth of all rows, which are out of a table's range or no number.
+        assert!(!judged(seen(600, 60, 0), seen(5400, 540, 0)));
+        assert!(!judged(seen(600, 0, 75), seen(5400, 0, 540)));
+        assert!(judged(seen(600, 120, 0), seen(5400, 540, 0)));
+        assert!(judged(seen(600, 60, 0), seen(5400, 54, 540)), "stable's failures are others");
+        // Few rows of stable say little of what to expect.
+        assert!(!judged(seen(5400, 540, 0), seen(100, 8, 0)));
+        assert!(judged(seen(5400, 540, 0), seen(0, 0, 0)));
     }
 
     #[test]

@@ -329,15 +329,24 @@ async fn what_a_canary_made_of_tensors_is_counted() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), watched).await.unwrap();
-    let request = |values: &[f32]| ModelInferRequest {
+    let Ok(Route::Split(traffic)) = scoring.registry.route("echo", "") else { unreachable!("one arm") };
+    let id = (0..).map(|id| format!("m-{id}")).find(|id| &*traffic.of(id).unwrap().label == CANARY).unwrap();
+    let request = |version: &str, values: &[f32]| ModelInferRequest {
         model_name: "echo".into(),
-        model_version: "canary".into(),
+        model_version: version.into(),
+        parameters: [("entity_id".into(), parameter(ParameterChoice::StringParam(id.clone())))].into(),
         inputs: vec![input("x", "FP32", &[values.len().try_into().unwrap()])],
         raw_input_contents: vec![bytes(values, |value| value.to_le_bytes())],
         ..Default::default()
     };
-    assert!(asked(&scoring, &request(&[1.0, 2.0])).await.is_ok());
-    assert!(asked(&scoring, &request(&[1.0, f32::NAN, f32::INFINITY])).await.is_err());
+    // Who names the version himself counts for nobody.
+    for version in ["canary", "2"] {
+        assert!(asked(&scoring, &request(version, &[1.0, 2.0])).await.is_ok());
+        assert!(asked(&scoring, &request(version, &[1.0, f32::NAN])).await.is_err());
+    }
+    assert_eq!(scoring.trials.seen(&canary, window).unwrap().rows, 0);
+    assert!(asked(&scoring, &request("", &[1.0, 2.0])).await.is_ok());
+    assert!(asked(&scoring, &request("", &[1.0, f32::NAN, f32::INFINITY])).await.is_err());
     let seen = scoring.trials.seen(&canary, window).unwrap();
     assert_eq!((seen.rows, seen.failed, seen.without_number), (5, 0, 2));
 }

@@ -1,5 +1,7 @@
 //! What is said of requests that are wrong.
 
+use std::collections::HashMap;
+
 use super::*;
 
 /// What is said of a request that is wrong in one way.
@@ -60,7 +62,7 @@ async fn a_shape_at_fault_is_named_before_anything_is_made_of_it() {
         assert_eq!(refused(|request| request.inputs[place].shape = shape.into()).await, wanted);
     }
     let many = refused(|request| request.inputs[0].shape = vec![1; 65]).await;
-    assert_eq!(many, r#"inputs["dense"].shape: has 65 sizes, wanted at most 64"#);
+    assert_eq!(many, r#"inputs["dense"].shape: has more than 64 sizes"#);
 }
 
 #[tokio::test]
@@ -118,6 +120,55 @@ async fn what_is_no_request_is_said_to_be_none() {
     let many = Asked { message: [0x2a, 0x00].repeat(1025).into(), call: CALL, streamed: false };
     let said = infer(&scoring, &many).await.unwrap_err().to_string();
     assert_eq!(said, "inputs: there are more than 1024 in one request");
+}
+
+#[tokio::test]
+async fn a_parameter_that_would_change_the_answer_is_refused_by_its_tensor() {
+    let one = |key: &str, choice| HashMap::from([(key.to_owned(), parameter(choice))]);
+    let output = |key| InferRequestedOutputTensor {
+        name: "ids".into(),
+        parameters: one(key, ParameterChoice::Int64Param(3)).into_iter().collect(),
+    };
+    let said = refused(|request| request.outputs = vec![output("classification")]).await;
+    let wanted =
+        r#"outputs["ids"].parameters["classification"]: is there, wanted none: this server has whole tensors alone"#;
+    assert_eq!(said, wanted);
+    let inputs = ["shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"];
+    for key in inputs {
+        let region = || one(key, ParameterChoice::StringParam("r".into())).into_iter().collect();
+        let said = refused(|request| request.inputs[1].parameters = region()).await;
+        assert!(said.starts_with(&format!(r#"inputs["ids"].parameters["{key}"]: is there, wanted none"#)), "{said}");
+        let said = refused(|request| request.outputs = vec![output(key)]).await;
+        assert!(said.starts_with(&format!(r#"outputs["ids"].parameters["{key}"]: is there, wanted none"#)), "{said}");
+    }
+    let request = ModelInferRequest { outputs: vec![output("binary_data")], ..right() };
+    assert!(asked(&scoring_of(version(1, 4)), &request).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_no_element_is_bounded() {
+    let many = || (0..65).map(|key| (format!("k{key}"), InferParameter::default()));
+    let said = refused(|request| request.parameters = many().collect()).await;
+    assert_eq!(said, "parameters: there are more than 64 in one request");
+    let said = refused(|request| request.inputs[1].parameters = many().collect()).await;
+    assert_eq!(said, r#"inputs["ids"].parameters: there are more than 64 of one tensor"#);
+    let said = refused(|request| {
+        request.outputs = vec![InferRequestedOutputTensor { parameters: many().collect(), ..output("ids") }];
+    });
+    assert_eq!(said.await, r#"outputs["ids"].parameters: there are more than 64 of one tensor"#);
+    let said = refused(|request| request.id = "七".repeat(100_000)).await;
+    assert_eq!(said, "request: there are more than 262144 bytes of text");
+    let scoring = scoring_of(version(1, 4));
+    for (unknown, wanted) in [
+        ([0x78, 0x01].repeat(20_000), "request: there are more than 16384 fields"),
+        ([&[0x7b][..], &[0x08, 0x01].repeat(1000), &[0x7c]].concat(), "request: a group is longer than 1024 bytes"),
+    ] {
+        let asked = Asked { message: unknown.into(), call: CALL, streamed: false };
+        assert_eq!(infer(&scoring, &asked).await.unwrap_err().to_string(), wanted);
+    }
+    let group = [&[0x7b][..], &[0x08, 0x01].repeat(100), &[0x7c]].concat();
+    let asked = Asked { message: [right().encode_to_vec(), group].concat().into(), call: CALL, streamed: false };
+    assert!(infer(&scoring, &asked).await.is_ok());
 }
 
 #[tokio::test]
