@@ -20,9 +20,9 @@ mod architecture;
 mod batching;
 mod check;
 mod configuration;
-mod deploy;
 #[cfg(feature = "torch")]
 mod deepfm;
+mod deploy;
 #[cfg(feature = "torch")]
 mod drain;
 #[cfg(feature = "torch")]
