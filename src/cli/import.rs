@@ -8,7 +8,7 @@ use clap::Args;
 use super::{Failure, check::examined, engines, print, say, thread_setup};
 use crate::{
     api::JsonForms,
-    manifest::Arguments,
+    manifest::{Arguments, Task, check_name},
     model::{
         import::{Archive, Argument, Derived, Draft, Example, TensorSpec, Wish, derive, next_version},
         torch::{Inspected, Parameter, RELEASE},
@@ -59,6 +59,7 @@ const DEFAULT_ROWS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 impl Import {
     pub(super) fn run(self) -> Result<(), Failure> {
+        self.check_name().map_err(Failure::Usage)?;
         let _thread = thread_setup(NonZeroUsize::MIN)();
         let file = self.file.display();
         let archive = Archive::read(&self.file).map_err(|reason| Failure::Usage(anyhow!("{file} {reason}")))?;
@@ -113,14 +114,29 @@ impl Import {
         Ok(draft.publish(&self.models).map_err(|reason| anyhow!(reason))?)
     }
 
+    /// Before anything is looked for below a folder of this name.
+    fn check_name(&self) -> anyhow::Result<()> {
+        let name = &self.model;
+        if let Err(wanted) = check_name(name) {
+            bail!("--model: found {name:?}, wanted {wanted}");
+        }
+        if Task::of_model(name).is_some() {
+            bail!("--model: found {name:?}, wanted a name that is no other task's");
+        }
+        Ok(())
+    }
+
     /// The version's number, which nobody has yet.
     fn number(&self) -> anyhow::Result<u64> {
         let next = next_version(&self.models, &self.model)
             .map_err(|error| anyhow!("{}: can't be listed: {error}", self.models.join(&self.model).display()))?;
-        let number = self.version.unwrap_or(next);
+        let Some(number) = self.version.or(next) else {
+            bail!("{} has the last version that a number can say: choose another --version", self.model);
+        };
         let place = self.models.join(&self.model).join(number.to_string());
         if place.symlink_metadata().is_ok() {
-            bail!("{} is there already: choose another --version, such as {next}", place.display());
+            let free = next.map(|next| format!(", such as {next}")).unwrap_or_default();
+            bail!("{} is there already: choose another --version{free}", place.display());
         }
         Ok(number)
     }

@@ -31,6 +31,7 @@ pub use feature::{Calendar, DefaultValue, Encoding, Feature, Kind, Transform};
 pub use head::{Calibration, GroupSpec, HeadSpec};
 pub use parse::{ManifestError, json_schema};
 pub use tensor::{Arguments, Dim, InputSpec, OutputSpec};
+pub use validate::check_name;
 pub(crate) use validate::is_plain_name;
 
 /// The only `format_version` that this program reads.
@@ -188,6 +189,17 @@ impl Task {
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Tolerance {
+    /// Whether `found` is as near to `wanted` as it says and `more`. What is no
+    /// number is near to itself alone.
+    pub fn allows(self, found: f64, wanted: f64, more: f64) -> bool {
+        let allowed = self.absolute + self.relative * wanted.abs() + more;
+        let alike = found == wanted || (found.is_nan() && wanted.is_nan());
+        // Everything is within an infinite distance.
+        alike || (wanted.is_finite() && (found - wanted).abs() <= allowed)
     }
 }
 

@@ -7,6 +7,8 @@
 //! Architecture invariant: `torch` alone says `use tch`. A golden row is read by
 //! whoever knows the wire, through [`RowReader`].
 
+#[cfg(feature = "torch")]
+mod archive;
 mod examine;
 mod file;
 mod folder;

@@ -197,9 +197,7 @@ impl<'a, F: FnMut(Rescored<'_>)> Rescoring<'a, F> {
 /// it is.
 fn agree(one: (&Rows, usize), other: (&Rows, usize), tolerance: Tolerance) -> bool {
     let ((one, here), (other, there)) = (one, other);
-    let near = |(one, other): (&f64, &f64)| {
-        (one - other).abs() <= tolerance.absolute + tolerance.relative * one.abs() || one == other
-    };
+    let near = |(one, other): (&f64, &f64)| tolerance.allows(*other, *one, 0.0);
     let same = |(one, other): (&Column, &Column)| {
         let (ours, theirs) = (one.row_numbers(here), other.row_numbers(there));
         one.fits(other) && ours.len() == theirs.len() && ours.iter().zip(&theirs).all(near)

@@ -209,8 +209,8 @@ fn what_can_not_be_served_leaves_nothing_and_says_why() {
         ("halves.pt", &["--example", &other], 2, "it has no array x; it has y"),
         ("halves.pt", &["--example", &nothing], 2, "none.npz can't be read"),
         ("tagger.jsonl", &[], 2, "is no TorchScript archive, as torch.jit.save writes it"),
-        ("halves.pt", &["--example", &x, "--model", "merchant_gmv"], 1, "wanted a name that is no other task's"),
-        ("halves.pt", &["--example", &x, "--model", "../up"], 1, "model: found \"../up\""),
+        ("halves.pt", &["--example", &x, "--model", "merchant_gmv"], 2, "wanted a name that is no other task's"),
+        ("halves.pt", &["--example", &x, "--model", "../up"], 2, "--model: found \"../up\""),
     ];
     for (module, arguments, code, wanted) in cases {
         let named: &[&str] = if arguments.contains(&"--model") { &[] } else { &["--model", "model"] };

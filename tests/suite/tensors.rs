@@ -51,6 +51,17 @@ fn rows_of_different_sizes_prove_the_filling_up() {
 }
 
 #[test]
+fn rows_that_prove_no_batch_and_no_filling_are_refused() {
+    let said = tagged(|copy| copy.with_golden(|lines| lines.truncate(4)));
+    assert!(said.contains("nothing proves the padding of input tokens: wanted rows of at least two sizes"), "{said}");
+    let said = tagged(|copy| {
+        copy.with_golden(|lines| lines.truncate(1));
+        copy.with_manifest(|manifest| drop(manifest["inputs"][0].as_object_mut().unwrap().remove("padding")))
+    });
+    assert!(said.contains("no two different rows share a batch, which proves no batching"), "{said}");
+}
+
+#[test]
 fn a_module_without_a_dimension_of_rows_is_proved_request_by_request() {
     let tensors = json!({
         "inputs": [{"name": "x", "dtype": "float32", "shape": [-1]}],

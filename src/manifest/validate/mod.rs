@@ -24,6 +24,20 @@ const LONGEST_MODEL: usize = 100;
 #[derive(Default)]
 struct Problems(Vec<String>);
 
+/// Whether a model may have this name.
+///
+/// # Errors
+///
+/// What was wanted, for people.
+pub fn check_name(model: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let begins = model.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if begins && model.chars().all(plain) && model.len() <= LONGEST_MODEL {
+        return Ok(());
+    }
+    Err(format!("up to {LONGEST_MODEL} of a-z, A-Z, 0-9, _, - and ., a letter or digit first"))
+}
+
 impl Manifest {
     /// Everything that is wrong with the meaning of the manifest, one sentence
     /// each; empty where it is sound. A parsed manifest is.
@@ -44,10 +58,7 @@ impl Manifest {
         if self.format_version != FORMAT_VERSION {
             problems.add("format_version", self.format_version, FORMAT_VERSION);
         }
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        let begins = self.model.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if !begins || !self.model.chars().all(plain) || self.model.len() > LONGEST_MODEL {
-            let wanted = format!("up to {LONGEST_MODEL} of a-z, A-Z, 0-9, _, - and ., a letter or digit first");
+        if let Err(wanted) = check_name(&self.model) {
             problems.add("model", quoted(&self.model), wanted);
         }
         if self.version == 0 {

@@ -20,7 +20,7 @@ pub(in crate::model) fn compare_row(
         return Some(format!("{place}: served the shape {:?}, training computed {:?}", found.sizes, wanted.sizes));
     }
     let element = if dtype.is_float() {
-        let near = |(found, wanted): (&f64, &f64)| is_near(*found, *wanted, (dtype, tolerance));
+        let near = |(found, wanted): (&f64, &f64)| tolerance.allows(*found, *wanted, step(dtype, *wanted));
         found.numbers(dtype).iter().zip(&wanted.numbers(dtype)).position(|pair| !near(pair))
     } else {
         let elements = |shaped| Shaped::bytes(shaped).chunks(dtype.size());
@@ -32,13 +32,6 @@ pub(in crate::model) fn compare_row(
     };
     let (served, computed) = (text(found), text(wanted));
     Some(format!("{place}{}: served {served}, training computed {computed}", wanted.place(element)))
-}
-
-fn is_near(found: f64, wanted: f64, (dtype, tolerance): (Dtype, Tolerance)) -> bool {
-    let allowed = tolerance.absolute + tolerance.relative * wanted.abs() + step(dtype, wanted);
-    let alike = found == wanted || (found.is_nan() && wanted.is_nan());
-    // Everything is within an infinite distance.
-    alike || (wanted.is_finite() && (found - wanted).abs() <= allowed)
 }
 
 /// At least the distance to the next value of a 16-bit type, and less than twice that:

@@ -123,7 +123,8 @@ pub(super) fn score(manifest: &Manifest, engine: &dyn Forward, golden: &Golden, 
     }
     let mut scoring = Scoring { manifest, engine, problems: Problems::default() };
     golden.groups.iter().for_each(|group| scoring.score(group));
-    scoring.score_filled_up(golden);
+    let filled_up = scoring.score_filled_up(golden);
+    scoring.check_proof(golden, &filled_up);
     scoring.problems.listed("golden.jsonl")
 }
 
@@ -155,9 +156,13 @@ struct Scoring<'s> {
 }
 
 impl Scoring<'_> {
-    /// Rows of one shape, in batches.
+    /// Rows of one shape: in batches, and of tensors the first one alone too.
     fn score(&mut self, group: &Group) {
         let most = self.engine.max_batch_rows().get();
+        if self.is_tensors() && most.min(group.wanted.len()) > 1 {
+            let first: Vec<&Wanted> = group.wanted.iter().take(1).collect();
+            self.compare(&[&group.encoded.slice(0..1)], &first, ", alone");
+        }
         for start in (0..group.wanted.len()).step_by(most) {
             let range = start..(start + most).min(group.wanted.len());
             let rows = group.encoded.slice(range.clone());
@@ -166,16 +171,58 @@ impl Scoring<'_> {
         }
     }
 
+    fn is_tensors(&self) -> bool {
+        self.manifest.task == Task::Tensors
+    }
+
     /// Rows of different sizes that requests may have filled up for one batch: the
-    /// filling must not change what comes out.
-    fn score_filled_up(&mut self, golden: &Golden) {
-        let ones: Vec<Rows> = golden.groups.iter().map(|group| group.encoded.slice(0..1)).collect();
-        let Some(first) = ones.first() else { return };
+    /// filling must not change what comes out. Returns those batches.
+    fn score_filled_up(&mut self, golden: &Golden) -> Vec<Vec<Rows>> {
+        let most = self.engine.max_batch_rows().get();
         let lines = golden.groups.iter().filter_map(|group| group.wanted.first());
-        let together = ones.iter().zip(lines).filter(|(row, _)| self.engine.fits(first, row));
-        let (rows, wanted): (Vec<&Rows>, Vec<&Wanted>) = together.take(self.engine.max_batch_rows().get()).unzip();
-        if rows.len() > 1 {
-            self.compare(&rows, &wanted, ", in a batch with rows of other sizes");
+        let ones = golden.groups.iter().map(|group| group.encoded.slice(0..1));
+        let mut left: Vec<(Rows, &Wanted)> = ones.zip(lines).collect();
+        let mut batches = Vec::new();
+        while let Some((first, _)) = left.first() {
+            let first = first.clone();
+            let mut room = most;
+            let mut taken = |row: &Rows| {
+                let taken = room > 0 && (room == most || self.engine.fits(&first, row));
+                room -= usize::from(taken);
+                taken
+            };
+            let (rows, wanted): (Vec<Rows>, Vec<&Wanted>) = left.extract_if(.., |(row, _)| taken(row)).unzip();
+            if rows.len() > 1 {
+                self.compare(&rows.iter().collect::<Vec<_>>(), &wanted, ", in a batch with rows of other sizes");
+                batches.push(rows);
+            }
+        }
+        batches
+    }
+
+    /// Whether the rows prove that they may share a batch, and be filled up for it.
+    fn check_proof(&mut self, golden: &Golden, filled_up: &[Vec<Rows>]) {
+        if !self.is_tensors() || self.engine.max_batch_rows().get() == 1 {
+            return;
+        }
+        let differ = |group: &Group| {
+            (1..group.encoded.len()).any(|row| group.encoded.slice(row..row + 1) != group.encoded.slice(0..1))
+        };
+        if filled_up.is_empty() && !golden.groups.iter().any(differ) {
+            self.problems.add(
+                "golden.jsonl: no two different rows share a batch, which proves no batching: wanted 2 of one size"
+                    .into(),
+            );
+        }
+        for (index, spec) in self.manifest.inputs.iter().enumerate().filter(|(_, spec)| spec.padding.is_some()) {
+            let sizes = |rows: &Rows| rows.columns().get(index).map(|column| column.varying.clone());
+            let differ = |batch: &Vec<Rows>| batch.iter().any(|row| sizes(row) != batch.first().and_then(sizes));
+            if !filled_up.iter().any(differ) {
+                self.problems.add(format!(
+                    "golden.jsonl: nothing proves the padding of input {}: wanted rows of at least two sizes that are near enough to share a batch",
+                    spec.name
+                ));
+            }
         }
     }
 

@@ -3,19 +3,9 @@
 //! It is a zip file: `data.pkl` begins with the class of the module, `code/` has the
 //! source of all classes, `data/` and `constants/` have the tensors.
 
-use std::{
-    fs::File,
-    io::{BufReader, Read},
-    path::Path,
-};
+use std::{fs::File, io::BufReader, path::Path};
 
-use zip::ZipArchive;
-
-use super::Signature;
-
-/// Most bytes of a source file or a pickle that is read: those of the largest models have
-/// a few.
-const MOST_BYTES: u64 = 64 << 20;
+use super::{super::archive::Entries, Signature};
 
 /// An archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +25,8 @@ impl Archive {
     pub fn read(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| format!("can't be read: {error}"))?;
         let no_archive = |why: &str| format!("is no TorchScript archive, as torch.jit.save writes it: {why}");
-        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| no_archive(&error.to_string()))?;
-        let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+        let mut entries = Entries::new(BufReader::new(file)).map_err(|error| no_archive(&error))?;
+        let names = entries.names();
         let Some(root) = names.iter().find_map(|name| name.strip_suffix("data.pkl")) else {
             return Err(no_archive("it has no data.pkl"));
         };
@@ -46,23 +36,17 @@ impl Archive {
                 torch.jit.trace make a module with its code",
             ));
         }
-        let pickle = entry(&mut archive, &format!("{root}data.pkl"))?;
+        let pickle = entries.read(&format!("{root}data.pkl"))?;
         let (module, class) = class(&pickle).ok_or_else(|| no_archive("data.pkl names no class"))?;
-        let source = entry(&mut archive, &format!("{root}code/{}.py", module.replace('.', "/")))?;
+        let source = entries.read(&format!("{root}code/{}.py", module.replace('.', "/")))?;
         let signature = Signature::of_source(&String::from_utf8_lossy(&source), class)
             .ok_or_else(|| format!("its class {class} has no method forward that can be read"))?;
         let tensors = [format!("{root}data/"), format!("{root}constants/")];
         let is_tensor = |name: &&String| tensors.iter().any(|folder| name.starts_with(folder));
-        let size = |name: &String| archive.by_name(name).map_or(0, |entry| entry.size());
-        Ok(Self { signature, tensor_bytes: names.iter().filter(is_tensor).map(size).sum() })
+        // Sizes are what the archive claims.
+        let add = |bytes: u64, name: &String| bytes.saturating_add(entries.size(name));
+        Ok(Self { signature, tensor_bytes: names.iter().filter(is_tensor).fold(0, add) })
     }
-}
-
-fn entry(archive: &mut ZipArchive<BufReader<File>>, name: &str) -> Result<Vec<u8>, String> {
-    let entry = archive.by_name(name).map_err(|error| format!("{name} can't be unpacked: {error}"))?;
-    let mut bytes = Vec::new();
-    entry.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|error| format!("{name} can't be unpacked: {error}"))?;
-    Ok(bytes)
 }
 
 /// The first class that a pickle names: module and name, each ended by a line break.

@@ -34,11 +34,20 @@ impl Array {
         Self { dtype: self.dtype, shape, bytes: self.bytes.slice_ref(bytes) }
     }
 
-    /// Its rows, and the same again.
-    pub(super) fn twice(&self) -> Self {
+    /// Its rows, and behind them those of another one of the same shape per row.
+    pub(super) fn followed_by(&self, other: &Self) -> Self {
         let mut shape = self.shape.clone();
-        shape.first_mut().into_iter().for_each(|rows| *rows *= 2);
-        Self { dtype: self.dtype, shape, bytes: [self.bytes.as_ref(), self.bytes.as_ref()].concat().into() }
+        let more = other.rows().unwrap_or_default();
+        shape.first_mut().into_iter().for_each(|rows| *rows += more);
+        Self { dtype: self.dtype, shape, bytes: [self.bytes.as_ref(), other.bytes.as_ref()].concat().into() }
+    }
+
+    /// The same with the first element behind all others.
+    pub(super) fn moved_on(&self) -> Self {
+        let mut bytes = self.bytes.to_vec();
+        let first = self.dtype.size().min(bytes.len());
+        bytes.rotate_left(first);
+        Self { bytes: bytes.into(), ..self.clone() }
     }
 
     /// One row without the dimension of rows.
@@ -58,11 +67,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_cut_out_and_doubled() {
+    fn rows_are_cut_out_put_together_and_moved_on() {
         let array = Array { dtype: Dtype::Int16, shape: vec![3, 2], bytes: Bytes::from_static(b"abcdefghijkl") };
         let last = array.slice(2..9);
         assert_eq!((last.shape.as_slice(), last.bytes.as_ref()), ([1, 2].as_slice(), b"ijkl".as_slice()));
-        assert_eq!(last.twice().bytes.as_ref(), b"ijklijkl");
+        let both = last.followed_by(&last.moved_on());
+        assert_eq!((both.shape.as_slice(), both.bytes.as_ref()), ([2, 2].as_slice(), b"ijklklij".as_slice()));
         assert_eq!((array.row(1).sizes, array.row(1).bytes), (vec![2], b"efgh".to_vec()));
         assert!(array.row(3).bytes.is_empty());
     }

@@ -59,6 +59,20 @@ struct Observed<'e> {
     outputs: Vec<(String, Array)>,
 }
 
+impl Observed<'_> {
+    /// Whether its first two rows differ, which become golden ones.
+    fn has_two(&self) -> bool {
+        let row = |row: usize| each(&self.example.inputs, |array| array.slice(row..row + 1));
+        common_rows(&self.example.inputs).is_ok_and(|rows| rows > 1) && row(1) != row(0)
+    }
+}
+
+/// Tensors with their names.
+type Inputs = Vec<(String, Array)>;
+
+/// What goes into a module and what comes out of it.
+type Row = (Inputs, Vec<(String, Array)>);
+
 /// Runs the module on the examples, whole and row by row.
 ///
 /// # Errors
@@ -67,7 +81,8 @@ struct Observed<'e> {
 pub fn derive(module: &dyn Runs, arguments: Arguments, examples: &[Example]) -> Result<Derived, String> {
     let mut trying = Trying { module, arguments, level: 0 };
     let observed = examples.iter().map(|example| trying.observe(example)).collect::<Result<Vec<_>, _>>()?;
-    let not_batched = observed.iter().find_map(|one| trying.batched(one).err());
+    let mut others = Vec::new();
+    let not_batched = trying.all_batched(&observed, &mut others).err();
     let inputs: Vec<_> = observed.iter().map(|one| (one.example, &one.example.inputs)).collect();
     let outputs: Vec<_> = observed.iter().map(|one| (one.example, &one.outputs)).collect();
     let batched = not_batched.is_none();
@@ -75,7 +90,7 @@ pub fn derive(module: &dyn Runs, arguments: Arguments, examples: &[Example]) -> 
         inputs: specs("input", &inputs, batched)?,
         outputs: specs("output", &outputs, batched)?,
         tolerance: TOLERANCES.get(trying.level).copied().unwrap_or_default(),
-        golden: golden(&observed, batched),
+        golden: golden(&observed, &others, batched),
         not_batched,
     })
 }
@@ -121,13 +136,45 @@ impl Trying<'_> {
             let in_batch = each(outputs, |array| array.slice(row..row + 1));
             self.same(&in_batch, &alone).map_err(|differs| format!("a row differs alone: {differs}"))?;
         }
-        if rows == 1 {
-            let both = self.run(&each(&example.inputs, Array::twice));
-            let both = both.map_err(|reason| format!("two rows together fail: {reason}"))?;
-            self.same(&each(outputs, Array::twice), &both)
-                .map_err(|differs| format!("a row differs among others: {differs}"))?;
-        }
         Ok(())
+    }
+
+    /// Whether all examples are. What tries on the way need is forgotten where one is not.
+    fn all_batched(&mut self, observed: &[Observed<'_>], others: &mut Vec<Row>) -> Result<(), String> {
+        let before = self.level;
+        let mut batched = || {
+            for (index, one) in observed.iter().enumerate() {
+                self.batched(one)?;
+                if !one.has_two() {
+                    others.push(self.among(one, candidates(index, observed))?);
+                }
+            }
+            Ok(())
+        };
+        let all = batched();
+        if all.is_err() {
+            self.level = before;
+        }
+        all
+    }
+
+    /// Whether the first row is the same together with another one: a module that looks at
+    /// the whole batch, such as at its mean, may answer two equal rows as it does one. The
+    /// other row is one that the module takes.
+    fn among(&mut self, one: &Observed<'_>, candidates: Vec<Inputs>) -> Result<Row, String> {
+        let first = each(&one.example.inputs, |array| array.slice(0..1));
+        for other in candidates.into_iter().filter(|other| *other != first) {
+            let Ok(alone) = self.run(&other) else { continue };
+            let both = first.iter().zip(&other).map(|((name, one), (_, other))| (name.clone(), one.followed_by(other)));
+            let both = self.run(&both.collect::<Vec<_>>());
+            let both = both.map_err(|reason| format!("two rows together fail: {reason}"))?;
+            for (index, wanted) in [&each(&one.outputs, |array| array.slice(0..1)), &alone].into_iter().enumerate() {
+                self.same(wanted, &each(&both, |array| array.slice(index..index + 1)))
+                    .map_err(|differs| format!("a row differs among others: {differs}"))?;
+            }
+            return Ok((other, alone));
+        }
+        Err("its rows are all alike, which proves no batching: wanted an example with 2 different rows".into())
     }
 
     /// Whether both are the same, by the narrowest tolerance that is wide enough; else
@@ -145,6 +192,22 @@ impl Trying<'_> {
         }
         Err(differs)
     }
+}
+
+/// Rows that may run with the first one of an example: others of its own, those of other
+/// examples with its shape, and its own with all elements moved on by one.
+fn candidates(index: usize, observed: &[Observed<'_>]) -> Vec<Inputs> {
+    let Some(one) = observed.get(index) else { return Vec::new() };
+    let row = |inputs: &Inputs, row: usize| each(inputs, |array| array.slice(row..row + 1));
+    let first = row(&one.example.inputs, 0);
+    let rows = common_rows(&one.example.inputs).unwrap_or_default();
+    let own = (1..rows.min(ALONE)).map(|index| row(&one.example.inputs, index));
+    let others = observed.iter().map(|other| row(&other.example.inputs, 0));
+    let alike = |other: &Inputs| {
+        let same = |((_, a), (_, b)): (&(String, Array), &(String, Array))| (a.dtype, &a.shape) == (b.dtype, &b.shape);
+        other.len() == first.len() && other.iter().zip(&first).all(same)
+    };
+    own.chain(others.filter(alike)).chain([each(&first, Array::moved_on)]).collect()
 }
 
 fn difference(ours: &[(String, Array)], theirs: &[(String, Array)], tolerance: Tolerance) -> Option<String> {
@@ -226,8 +289,8 @@ impl std::fmt::Display for TensorSpec {
     }
 }
 
-/// Rows of every example, or each example whole where it is one request.
-fn golden(observed: &[Observed<'_>], batched: bool) -> Vec<Value> {
+/// Rows of every example and those that ran with them, or each example whole where it is one request.
+fn golden(observed: &[Observed<'_>], others: &[Row], batched: bool) -> Vec<Value> {
     let values = |tensors: &[(String, Array)]| -> usize {
         tensors.iter().map(|(_, array)| array.bytes.len() / array.dtype.size()).sum()
     };
@@ -239,9 +302,13 @@ fn golden(observed: &[Observed<'_>], batched: bool) -> Vec<Value> {
         }
         let rows = common_rows(&example.inputs).unwrap_or_default();
         let row_values = (values(&example.inputs) + values(outputs)) / rows.max(1);
-        let most = MOST_ROWS.min(MOST_VALUES / row_values.max(1)).div_ceil(observed.len()).max(1);
+        let most = MOST_ROWS.min(MOST_VALUES / row_values.max(1)).div_ceil(observed.len()).max(2);
         let rows = 0..rows.min(most);
         lines.extend(rows.map(|row| line(&example.inputs, outputs, |array| array.row(row).to_json(array.dtype))));
+    }
+    if batched {
+        let of_one = |(inputs, outputs): &Row| line(inputs, outputs, |array| array.row(0).to_json(array.dtype));
+        lines.extend(others.iter().map(of_one));
     }
     lines
 }

@@ -5,8 +5,13 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -24,6 +29,12 @@ const CARD: &str = "MODEL_CARD.md";
 
 /// Sizes of the batches of a warm-up.
 const WARMUP_ROWS: [usize; 3] = [1, 8, 64];
+
+/// Names of folders in the making begin so, which servers pass over.
+const PREFIX: &str = ".import-";
+
+/// After so long nobody works on one any more.
+const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a version is to be.
 #[derive(Debug, Clone)]
@@ -46,19 +57,21 @@ pub struct Wish<'w> {
 #[derive(Debug)]
 pub struct Draft {
     folder: TempDir,
+    /// Gone after the folder within it.
+    _root: Made,
     model: String,
     version: u64,
 }
 
-/// The number of a model's next version below `root`.
+/// The number of a model's next version below `root`; none behind the largest number.
 ///
 /// # Errors
 ///
 /// [`io::Error`] where the model's folder is there and can't be listed.
-pub fn next_version(root: &Path, model: &str) -> io::Result<u64> {
+pub fn next_version(root: &Path, model: &str) -> io::Result<Option<u64>> {
     match VersionFolder::of_model(&root.join(model)) {
-        Ok(versions) => Ok(versions.first().map_or(1, |newest| newest.version + 1)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(1),
+        Ok(versions) => Ok(versions.first().map_or(Some(1), |newest| newest.version.checked_add(1))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(1)),
         Err(error) => Err(error),
     }
 }
@@ -76,11 +89,12 @@ impl Draft {
     ) -> Result<Self, String> {
         let created_at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let failed = |error: io::Error| format!("{}: can't be written: {error}", root.display());
-        fs::create_dir_all(root).map_err(failed)?;
+        let made = Made::all(root).map_err(failed)?;
+        remove_stale(root);
         // As any folder: whoever serves it may be another user.
         let permissions = Permissions::from_mode(0o777);
         let folder =
-            tempfile::Builder::new().prefix(".import-").permissions(permissions).tempdir_in(root).map_err(failed)?;
+            tempfile::Builder::new().prefix(PREFIX).permissions(permissions).tempdir_in(root).map_err(failed)?;
         let at = folder.path();
         let model = Engine::Torchscript.model_file();
         let mut files = Map::from_iter([(model.to_owned(), copied(model_file, &at.join(model))?.into())]);
@@ -93,7 +107,7 @@ impl Draft {
         let text = serde_json::to_string_pretty(&manifest).map_err(|error| error.to_string())? + "\n";
         Manifest::parse(text.as_bytes()).map_err(|error| error.problems.join("\n"))?;
         fs::write(at.join(MANIFEST), text).map_err(failed)?;
-        Ok(Self { folder, model: wish.model.to_owned(), version: wish.version })
+        Ok(Self { folder, _root: made, model: wish.model.to_owned(), version: wish.version })
     }
 
     /// The version as it lies now, to be examined.
@@ -109,11 +123,57 @@ impl Draft {
     pub fn publish(self, root: &Path) -> Result<PathBuf, String> {
         let place = root.join(&self.model).join(self.version.to_string());
         let failed = |error: io::Error| format!("{}: can't be put there: {error}", place.display());
-        fs::create_dir_all(root.join(&self.model)).map_err(failed)?;
-        fs::rename(self.folder.path(), &place).map_err(failed)?;
+        let _made = Made::all(&root.join(&self.model)).map_err(failed)?;
+        moved(self.folder.path(), &place).map_err(failed)?;
         // There is nothing to remove any more.
         let _moved = self.folder.keep();
         Ok(place)
+    }
+}
+
+/// Folders that were made for a version; gone where it did not come into them.
+#[derive(Debug)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Makes a folder, and those above it that are not there.
+    fn all(folder: &Path) -> io::Result<Self> {
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && folder.symlink_metadata().is_err();
+        let made = Self(folder.ancestors().take_while(is_missing).map(Path::to_owned).collect());
+        fs::create_dir_all(folder).map(|()| made)
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // Removes nothing that holds something.
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Removes what imports left that were killed.
+fn remove_stale(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        let age = entry.metadata().and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) && age.is_some_and(|age| age > STALE) {
+            // Another user's stays.
+            let _left = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Moves a folder to where nothing is: a plain rename would replace an empty one.
+fn moved(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if to.symlink_metadata().is_err() => fs::rename(from, to),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Err(Errno::EXIST.into()),
+        moved => Ok(moved?),
     }
 }
 
@@ -177,4 +237,61 @@ fn card(wish: &Wish<'_>, archive: &Archive, derived: &Derived, created_at: &str)
         inputs = listed(&derived.inputs),
         outputs = listed(&derived.outputs),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{FileTimes, OpenOptions};
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn folders_that_nothing_came_into_are_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("a/b/c");
+        drop(Made::all(&deep).unwrap());
+        assert!(!root.path().join("a").exists());
+        let made = Made::all(&deep).unwrap();
+        fs::write(root.path().join("a/b/file"), "kept").unwrap();
+        drop(made);
+        assert!(!deep.exists() && root.path().join("a/b/file").exists());
+        drop(Made::all(&root.path().join("a")).unwrap());
+        assert!(root.path().join("a").exists(), "it was there before");
+    }
+
+    #[test]
+    fn a_folder_that_is_there_is_not_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let [from, to, free] = ["from", "to", "free"].map(|name| root.path().join(name));
+        fs::create_dir(&from).unwrap();
+        fs::create_dir(&to).unwrap();
+        assert_eq!(moved(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        moved(&from, &free).unwrap();
+        assert!(free.exists() && !from.exists());
+    }
+
+    #[test]
+    fn what_a_killed_import_left_is_removed_after_a_day() {
+        let root = tempfile::tempdir().unwrap();
+        let [old, new, other] = [".import-old", ".import-new", "import-other"].map(|name| root.path().join(name));
+        for folder in [&old, &new, &other] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("model.pt"), "").unwrap();
+        }
+        let before = FileTimes::new().set_modified(SystemTime::now() - 2 * STALE);
+        for folder in [&old, &other] {
+            OpenOptions::new().read(true).open(folder).unwrap().set_times(before).unwrap();
+        }
+        remove_stale(root.path());
+        assert_eq!((old.exists(), new.exists(), other.exists()), (false, true, true));
+    }
+
+    #[test]
+    fn no_number_comes_after_the_largest() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(next_version(root.path(), "model").unwrap(), Some(1));
+        fs::create_dir_all(root.path().join("model").join(u64::MAX.to_string())).unwrap();
+        assert_eq!(next_version(root.path(), "model").unwrap(), None);
+    }
 }

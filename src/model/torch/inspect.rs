@@ -9,7 +9,7 @@ use tch::{CModule, IValue, Kind, TchError, Tensor};
 use super::{
     named_error, prepared,
     script::{self, arguments},
-    tensors::{dimensions, kind},
+    tensors::{dimensions, kind, zeroed},
 };
 use crate::{
     manifest::Arguments,
@@ -120,7 +120,7 @@ fn array(name: &str, tensor: &Tensor) -> Result<Array, String> {
     let Some(dtype) = dtype(found) else {
         return Err(format!("its output {name} is of the type {found:?}, which no client can read"));
     };
-    let mut bytes = vec![0; tensor.numel() * dtype.size()];
+    let mut bytes = zeroed(tensor.numel().saturating_mul(dtype.size())).map_err(|error| error.to_string())?;
     let tensor = tensor.f_contiguous().map_err(said)?;
     tensor.f_copy_data_u8(&mut bytes, tensor.numel()).map_err(said)?;
     Ok(Array { dtype, shape: sizes(&tensor), bytes: Bytes::from(bytes) })

@@ -20,24 +20,31 @@ pub(super) struct Batch {
     pub(super) raw: bool,
 }
 
-/// Rows of different sizes share a batch where no size is more than this many times that
-/// of another, and some more. The latter are fewer where several sizes are open, whose
-/// product the batch has to hold: short rows of a few values must not ask for millions.
-const FILLING: (usize, usize) = (2, 32);
+/// A row is filled up to this many times the values that its open sizes ask for, and some
+/// more. That bounds what the first rows of a batch become, and what the first would make of
+/// each other: so all values are at most 4 times what came, and 96 more for each row.
+const FILLING: (f64, f64) = (2.0, 32.0);
 
 /// Whether `more` rows may run with the `first` ones: of the same sizes, or of sizes near
 /// enough to fill the shorter ones up.
 pub(super) fn fit(specs: &[InputSpec], first: &Rows, more: &Rows) -> bool {
     let fits = |(spec, (one, other)): (&InputSpec, (&Column, &Column))| {
-        if spec.padding.is_none() {
-            return one.fits(other);
-        }
-        let (times, some) = (FILLING.0, FILLING.1 / one.varying.len().pow(2).max(1));
-        let near = |one: &usize, other: &usize| *one <= times * other + some && *other <= times * one + some;
-        one.varying.len() == other.varying.len() && one.varying.iter().zip(&other.varying).all(|(a, b)| near(a, b))
+        one.fits(other) || spec.padding.is_some() && near(&one.varying, &other.varying)
     };
     first.columns().len() == more.columns().len()
         && specs.iter().zip(first.columns().iter().zip(more.columns())).all(fits)
+}
+
+/// Whether rows of these open sizes may share a batch. Each dimension has its share of what
+/// the first rows may grow by: no others, which know nothing of these, make more of it.
+fn near(first: &[usize], more: &[usize]) -> bool {
+    let filled = |values: f64| FILLING.0 * values + FILLING.1;
+    let product = |sizes: &[usize], least: usize| sizes.iter().map(|size| (*size).max(least) as f64).product::<f64>();
+    let share = (filled(product(first, 0)) / product(first, 1)).powf(1.0 / first.len().max(1) as f64);
+    // Powers are not exact.
+    let within = |(first, more): (&usize, &usize)| *more as f64 <= (*first).max(1) as f64 * share + 1e-6;
+    let larger: Vec<usize> = first.iter().zip(more).map(|(first, more)| *first.max(more)).collect();
+    first.len() == more.len() && first.iter().zip(more).all(within) && product(&larger, 1) <= filled(product(more, 0))
 }
 
 /// The tensors of all rows of `parts`, one for each input.
@@ -149,6 +156,24 @@ fn copy(place: &mut [u8], block: &[u8], sizes: &[usize], own: &[usize], element:
     }
 }
 
+/// Most bytes of all outputs of one pass, whose sizes may follow what a request says: what
+/// is larger is no reply that anybody waits for.
+const MOST_OUTPUT: usize = 1 << 30;
+
+/// Whether the outputs may be copied. What lies in memory once may be claimed many times.
+fn check_size(tensors: &[Tensor]) -> Result<(), ForwardError> {
+    let mut all: usize = 0;
+    for tensor in tensors {
+        let element = tensor.f_kind().map_err(raised)?.elt_size_in_bytes();
+        let sizes = tensor.size().into_iter().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        all = all.saturating_add(sizes.fold(element, usize::saturating_mul));
+    }
+    if all > MOST_OUTPUT {
+        return Err(ForwardError::Raised(format!("its outputs have {all} bytes, wanted at most {MOST_OUTPUT}")));
+    }
+    Ok(())
+}
+
 /// The columns of so many rows out of the tensors of a pass.
 pub(super) fn outputs(
     specs: &[OutputSpec],
@@ -156,6 +181,7 @@ pub(super) fn outputs(
     rows: usize,
     batch: Batch,
 ) -> Result<Rows, ForwardError> {
+    check_size(tensors)?;
     let columns = specs.iter().zip(tensors).map(|(spec, tensor)| column(spec, tensor, rows, batch));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     Rows::new(rows, columns).map_err(|ragged| ForwardError::Raised(ragged.to_string()))
@@ -181,7 +207,7 @@ fn column(spec: &OutputSpec, output: &Tensor, rows: usize, batch: Batch) -> Resu
     let open = spec.shape.iter().zip(&own).filter(|(dim, _)| dim.size().is_none());
     let varying = open.map(|(_, size)| *size).collect();
     let width = own.iter().product();
-    Ok(Column { width, varying, values: values(output, rows * width, spec.dtype, batch).map_err(raised)? })
+    Ok(Column { width, varying, values: values(output, rows * width, spec.dtype, batch)? })
 }
 
 /// The shape that was wanted, for messages.
@@ -190,23 +216,33 @@ fn wanted(spec: &OutputSpec, rows: usize, batch: Batch) -> String {
     format!("{:?}", rows.into_iter().chain(spec.shape.iter().copied()).collect::<Vec<_>>())
 }
 
-fn values(output: &Tensor, count: usize, dtype: Dtype, batch: Batch) -> Result<Values, TchError> {
-    let output = output.f_contiguous()?;
+fn values(output: &Tensor, count: usize, dtype: Dtype, batch: Batch) -> Result<Values, ForwardError> {
+    let output = output.f_contiguous().map_err(raised)?;
     match dtype {
         Dtype::Float32 if !batch.raw => Ok(Values::F32(copied(&output, count)?)),
         Dtype::Int64 if !batch.raw => Ok(Values::I64(copied(&output, count)?)),
         _ => {
-            let mut bytes = vec![0; count * dtype.size()];
-            output.f_copy_data_u8(&mut bytes, count)?;
+            let mut bytes = zeroed(count.saturating_mul(dtype.size()))?;
+            output.f_copy_data_u8(&mut bytes, count).map_err(raised)?;
             Ok(Values::Raw { dtype, bytes: Bytes::from(bytes) })
         }
     }
 }
 
-fn copied<T: tch::kind::Element + Default + Clone>(output: &Tensor, values: usize) -> Result<Vec<T>, TchError> {
-    let mut copy = vec![T::default(); values];
-    output.f_copy_data(&mut copy, values)?;
+fn copied<T: tch::kind::Element + Default + Clone>(output: &Tensor, values: usize) -> Result<Vec<T>, ForwardError> {
+    let mut copy = zeroed(values)?;
+    output.f_copy_data(&mut copy, values).map_err(raised)?;
     Ok(copy)
+}
+
+/// Memory for so many values, or that the system has none: else it would end the process,
+/// and all other requests with it.
+pub(super) fn zeroed<T: Default + Clone>(count: usize) -> Result<Vec<T>, ForwardError> {
+    let mut values = Vec::new();
+    let refused = |error| ForwardError::Raised(format!("no memory for an output of {count} values: {error}"));
+    values.try_reserve_exact(count).map_err(refused)?;
+    values.resize(count, T::default());
+    Ok(values)
 }
 
 /// What a request claims is checked with the request, and far below 2^63.

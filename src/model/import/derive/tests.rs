@@ -58,6 +58,8 @@ fn sizes_that_differ_between_examples_are_open() {
             r#"{"inputs":{"a":[1.0,2.0]},"outputs":{"output_0":3.0}}"#,
             r#"{"inputs":{"a":[3.0,4.0]},"outputs":{"output_0":7.0}}"#,
             r#"{"inputs":{"a":[1.0,1.0,"Infinity"]},"outputs":{"output_0":"Infinity"}}"#,
+            // Which the one before ran with.
+            r#"{"inputs":{"a":[1.0,"Infinity",1.0]},"outputs":{"output_0":"Infinity"}}"#,
         ]
     );
 }
@@ -70,7 +72,7 @@ fn a_module_whose_rows_depend_on_each_other_has_no_dimension_of_rows() {
         let shares: Vec<f32> = all.iter().map(|value| value / sum).collect();
         Ok(vec![array(&inputs[0].shape, &shares)])
     };
-    for rows in [array(&[2], &[1.0, 3.0]), array(&[1], &[2.0])] {
+    for rows in [array(&[2], &[1.0, 3.0]), array(&[2, 1], &[1.0, 3.0]), array(&[1, 2], &[2.0, 4.0])] {
         let found = derived(shares, &[example(&[rows])]).unwrap();
         assert!(found.not_batched.is_some_and(|why| why.contains("differs")));
         assert_eq!(found.golden.len(), 1);
@@ -81,6 +83,39 @@ fn a_module_whose_rows_depend_on_each_other_has_no_dimension_of_rows() {
         (found.inputs[0].shape.as_slice(), found.outputs[0].shape.as_slice()),
         ([-1].as_slice(), [-1].as_slice())
     );
+}
+
+/// Each row less the mean of all: nothing is left of a row alone, nor of two equal ones.
+fn less_the_mean(inputs: &[Array]) -> Result<Vec<Array>, String> {
+    let [rows, width] = inputs[0].shape[..] else { return Err("wanted two dimensions".into()) };
+    let all = values(&inputs[0]);
+    let mean = |column: usize| all.iter().skip(column).step_by(width).sum::<f32>() / rows as f32;
+    let less: Vec<f32> = all.iter().enumerate().map(|(at, value)| value - mean(at % width)).collect();
+    Ok(vec![array(&[rows, width], &less)])
+}
+
+#[test]
+fn one_row_is_tried_with_another_one() {
+    let found = derived(less_the_mean, &[example(&[array(&[1, 2], &[1.0, 3.0])])]).unwrap();
+    assert!(found.not_batched.is_some_and(|why| why.contains("differs among others")));
+    let equal = example(&[array(&[3, 2], &[1.0, 3.0, 1.0, 3.0, 1.0, 3.0])]);
+    assert!(derived(less_the_mean, &[equal]).unwrap().not_batched.is_some());
+    let found = derived(sums, &[example(&[array(&[1, 2], &[1.0, 3.0])])]).unwrap();
+    assert_eq!((found.not_batched, found.golden.len()), (None, 2));
+    assert_eq!(found.golden[1].to_string(), r#"{"inputs":{"a":[3.0,1.0]},"outputs":{"output_0":4.0}}"#);
+    let alike = derived(sums, &[example(&[array(&[2, 2], &[1.0; 4])])]).unwrap();
+    assert!(alike.not_batched.unwrap().contains("all alike"));
+}
+
+#[test]
+fn a_try_that_fails_leaves_the_tolerance_as_it_was() {
+    // Far beyond the narrowest tolerance in a batch's first row, and beyond all in its second.
+    let worse = |inputs: &[Array]| {
+        let moved = values(&inputs[0]).into_iter().enumerate().map(|(at, value)| value * [1.0, 1.0005, 2.0][at.min(2)]);
+        Ok(vec![array(&inputs[0].shape, &moved.collect::<Vec<_>>())])
+    };
+    let found = derived(worse, &[example(&[array(&[3], &[1.0, 3.0, 4.0])])]).unwrap();
+    assert_eq!((found.not_batched.is_some(), found.tolerance), (true, Tolerance::default()));
 }
 
 #[test]
@@ -114,15 +149,17 @@ fn what_can_not_be_proved_is_refused() {
     let raises = |_: &[Array]| Err("it raised: thirteen".into());
     assert_eq!(derived(raises, from_ref(&one)).unwrap_err(), "rows.npz: it raised: thirteen");
     assert_eq!(derived(|_| Ok(vec![]), from_ref(&one)).unwrap_err(), "rows.npz: it returned no tensor");
-    let said = derived(|inputs| Ok(inputs.to_vec()), &[one, example(&[array(&[1, 1], &[1.0])])]).unwrap_err();
+    let two = [example(&[array(&[2], &[1.0, 2.0])]), example(&[array(&[2, 1], &[1.0, 2.0])])];
+    let said = derived(|inputs| Ok(inputs.to_vec()), &two).unwrap_err();
     assert_eq!(said, "rows.npz: its inputs are a float32[1], those of the first example a float32[]");
 }
 
 #[test]
 fn large_rows_make_few_golden_ones() {
-    let wide = array(&[4, 1 << 19], &vec![1.0; 4 << 19]);
+    let numbers = |count: u16| (0..count).map(f32::from).collect::<Vec<_>>();
+    let wide = array(&[4, 1 << 19], &numbers(4).iter().flat_map(|row| vec![*row; 1 << 19]).collect::<Vec<_>>());
     let found = derived(|inputs| Ok(inputs.to_vec()), &[example(&[wide])]).unwrap();
-    assert_eq!(found.golden.len(), 1);
-    let many = array(&[100, 1], &[1.0; 100]);
+    assert_eq!(found.golden.len(), 2);
+    let many = array(&[100, 1], &numbers(100));
     assert_eq!(derived(sums, &[example(&[many])]).unwrap().golden.len(), 64);
 }

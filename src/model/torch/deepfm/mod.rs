@@ -44,6 +44,8 @@ pub(super) struct DeepFm {
     max_batch_rows: NonZeroUsize,
     /// Whether outputs stay as they lie in memory, for who sends them on.
     raw: bool,
+    /// Whether NaN and infinities are answers.
+    non_finite: bool,
     inputs: Vec<String>,
     /// Values of a row: ids and numbers.
     widths: (usize, usize),
@@ -86,6 +88,7 @@ impl DeepFm {
             version: manifest.version,
             max_batch_rows: batch_limit(manifest, max_rows),
             raw: manifest.task == Task::Tensors,
+            non_finite: manifest.outputs.iter().all(|output| output.non_finite),
             inputs: manifest.inputs.iter().map(|input| input.name.clone()).collect(),
             widths: (architecture.cardinalities.len(), architecture.dense),
             chunk: (MOST_VALUES / deep_width).clamp(1, MOST_ROWS),
@@ -212,6 +215,10 @@ impl Forward for DeepFm {
 
     fn cost(&self) -> &Cost {
         &self.cost
+    }
+
+    fn is_answer(&self, outputs: &Rows, row: usize) -> bool {
+        self.non_finite || outputs.is_finite(row)
     }
 
     fn forward(&self, parts: &[&Rows]) -> Result<Rows, ForwardError> {

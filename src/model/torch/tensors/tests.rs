@@ -98,9 +98,33 @@ fn rows_fill_up_near_sizes_only() {
     assert!(!near(&padded, &[10], &[53]) && !near(&padded, &[53], &[10]));
     // Whose product would be much.
     let three = input(Dtype::Int16, &[-1, -1, -1], Some(0.0));
-    assert!(near(&three, &[1, 1, 1], &[5, 1, 1]) && !near(&three, &[1, 1, 1], &[6, 1, 1]));
+    assert!(near(&three, &[1, 1, 1], &[3, 3, 3]) && !near(&three, &[1, 1, 1], &[4, 1, 1]));
     let equal = input(Dtype::Int16, &[-1], None);
     assert!(near(&equal, &[3], &[3]) && !near(&equal, &[3], &[4]));
+}
+
+#[test]
+fn a_batch_that_is_filled_up_is_little_more_than_four_times_what_came() {
+    let sizes = [0, 1, 2, 3, 5, 8, 30, 33, 34, 40, 70, 100, 250, 1000];
+    let all: Vec<[usize; 2]> = sizes.iter().flat_map(|a| sizes.map(|b| [*a, b])).collect();
+    for first in &all {
+        let batch: Vec<_> = all.iter().filter(|more| *more == first || super::near(first, *more)).collect();
+        let largest = |dim: usize| batch.iter().map(|sizes| sizes[dim]).max().unwrap();
+        let filled = largest(0) * largest(1);
+        for own in batch.iter().map(|sizes| sizes.iter().product::<usize>()) {
+            assert!(filled <= 4 * own + 96, "{first:?}: {own} of {filled}");
+        }
+    }
+}
+
+#[test]
+fn an_output_that_needs_too_much_memory_is_an_error() {
+    let number = Tensor::f_zeros([1], (Kind::Float, tch::Device::Cpu)).unwrap();
+    let large = number.f_expand([(1 << 28) + 1], false).unwrap();
+    let whole = Batch { of_rows: false, raw: true };
+    let said = outputs(&[output(Dtype::Float32, &[-1])], &[large], 1, whole).unwrap_err().to_string();
+    assert_eq!(said, "it raised: its outputs have 1073741828 bytes, wanted at most 1073741824");
+    assert!(zeroed::<f32>(usize::MAX / 8).unwrap_err().to_string().contains("no memory for an output of"));
 }
 
 #[test]
