@@ -69,8 +69,8 @@ pub struct Encoded {
 pub enum Lane {
     /// Somebody waits: refused at once where the queue is full.
     Interactive,
-    /// A stream, or more rows than a batch: waits for a place, which holds a stream
-    /// back.
+    /// A stream, more rows than a batch, or who says so: waits for a place, which holds a
+    /// stream back.
     Bulk,
 }
 

@@ -48,7 +48,7 @@ impl TorchScript {
             model: manifest.model.clone(),
             version: manifest.version,
             max_batch_rows: batch_limit(manifest, max_rows),
-            batch: Batch { of_rows: manifest.serving.max_batch_rows > 0, raw: manifest.task == Task::Tensors },
+            batch: Batch { of_rows: manifest.has_rows(), raw: manifest.task == Task::Tensors },
             inputs: manifest.inputs.clone(),
             arguments: manifest.arguments,
             outputs: manifest.outputs.clone(),

@@ -96,7 +96,7 @@ fn joined(spec: &InputSpec, columns: &[(&Column, usize)], batch: Batch) -> Resul
 
 /// Whether a column holds as many bytes as its own shape says.
 fn whole(spec: &InputSpec, column: &Column, rows: usize) -> Result<(), Unfit> {
-    let own = own_sizes(spec, column).iter().try_fold(1_usize, |width, size| width.checked_mul(*size));
+    let own = own_sizes(spec, column).try_fold(1_usize, usize::checked_mul);
     let bytes = own.and_then(|width| width.checked_mul(rows)?.checked_mul(spec.dtype.size()));
     let found = column.values.as_bytes().len();
     if own == Some(column.width) && bytes == Some(found) {
@@ -121,7 +121,7 @@ fn filled_up(spec: &InputSpec, columns: &[(&Column, usize)], sizes: &[usize]) ->
     let mut all = element.repeat(rows * sizes.iter().product::<usize>());
     let places = all.chunks_mut(width.max(1));
     let each = columns.iter().flat_map(|(column, rows)| {
-        let own = own_sizes(spec, column);
+        let own: Vec<usize> = own_sizes(spec, column).collect();
         let row = column.width * spec.dtype.size();
         let bytes = column.values.as_bytes();
         (0..*rows).map(move |index| (own.clone(), bytes.get(index * row..(index + 1) * row).unwrap_or_default()))
@@ -133,9 +133,9 @@ fn filled_up(spec: &InputSpec, columns: &[(&Column, usize)], sizes: &[usize]) ->
 }
 
 /// The shape of one of the column's own rows.
-fn own_sizes(spec: &InputSpec, column: &Column) -> Vec<usize> {
+fn own_sizes(spec: &InputSpec, column: &Column) -> impl Iterator<Item = usize> {
     let mut own = column.varying.iter().copied();
-    spec.shape.iter().map(|dim| dim.size().or_else(|| own.next()).unwrap_or_default()).collect()
+    spec.shape.iter().map(move |dim| dim.size().or_else(|| own.next()).unwrap_or_default())
 }
 
 /// Copies a block of `own` sizes to the front corner of one of larger `sizes`.

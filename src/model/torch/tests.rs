@@ -65,7 +65,7 @@ fn load(name: &str) -> (Manifest, Arc<dyn Forward>) {
 }
 
 fn request(manifest: &Manifest, line: &Line) -> Request {
-    let of_rows = manifest.serving.max_batch_rows > 0;
+    let of_rows = manifest.has_rows();
     let inputs = manifest.inputs.iter().map(|spec| (&spec.name, spec.dtype, &spec.shape));
     let outputs = manifest.outputs.iter().map(|spec| (&spec.name, spec.dtype, &spec.shape));
     let rows = |tensors: &Map<String, Value>, specs: &mut dyn Iterator<Item = (&String, Dtype, &Vec<Dim>)>| {
