@@ -140,7 +140,7 @@ impl Caller {
 
     async fn ask_for(&mut self, rows: Encoding) -> Result<Scored, ScoreError> {
         let model = Arc::clone(&self.model);
-        let job = Job { model, count: 1, bytes: 64, rows, deadline: None, lane: Lane::Interactive };
+        let job = Job { model, count: 1, bytes: 64, rows, deadline: None, lane: Lane::Interactive, journey: None };
         self.stack.ready().await?.call(job).await
     }
 }

@@ -96,6 +96,12 @@ ROWS = {
             [(0.05, RED)],
         ),
         chart(
+            "Scoring",
+            "s",
+            "From the moment a version was asked for rows of a request until it had answered or refused them.",
+            quantiles("souk_scoring_seconds", MODEL, "model, lane"),
+        ),
+        chart(
             "Wait for a pass",
             "s",
             "From the end of encoding until a request's first row ran. Messages of streams give way to others.",

@@ -40,7 +40,7 @@ impl GmvEndpoint {
     async fn predict(&self, request: PredictGmvRequest, call: Call) -> Result<Reply, ScoreError> {
         let quantiles = ascending(request.quantiles)?;
         let PredictGmvRequest { merchants, version, .. } = request;
-        let answered = self.scoring.answer::<Merchant>(Task::MerchantGmv, merchants, &version, call).await?;
+        let answered = self.scoring.answer::<Merchant>(Task::MerchantGmv, merchants, &version, &call).await?;
 
         let versions = answered.versions();
         let wording = |version| forecasts(version, &quantiles);
@@ -65,7 +65,7 @@ impl MerchantGmvService for GmvEndpoint {
     ) -> Result<Response<Self::StreamGmvStream>, Status> {
         let call = Call::new(request.extensions(), Lane::Bulk);
         let endpoint = self.clone();
-        let answer = move |message| {
+        let answer = move |message, call| {
             let endpoint = endpoint.clone();
             async move { Ok(endpoint.predict(message, call).await?) }
         };

@@ -11,7 +11,7 @@ use tower::util::MapResponseLayer;
 use super::{incoming::Incoming, observe::ObserveLayer};
 use crate::{
     api::{GrpcTimeoutLayer, counted_until_sent, oversize_is_exhausted},
-    telemetry::Metrics,
+    telemetry::{Journeys, Metrics},
 };
 
 /// How long a connection may be silent before its peer is asked whether it is
@@ -48,7 +48,7 @@ pub(super) fn serve(
         .max_concurrent_streams(CALLS_PER_CONNECTION)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         // First, so that it sees codes as callers do.
-        .layer(ObserveLayer::new(metrics))
+        .layer(ObserveLayer::new(metrics.clone(), Journeys::new(metrics)))
         .layer(MapResponseLayer::new(oversize_is_exhausted))
         .layer(MapResponseLayer::new(counted_until_sent))
         .layer(GrpcTimeoutLayer)

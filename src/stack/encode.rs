@@ -47,12 +47,16 @@ where
     fn call(&mut self, job: Job) -> Self::Future {
         let mut inner = take_ready(&mut self.inner);
         Box::pin(async move {
-            let Job { model, rows, deadline, lane, .. } = job;
+            let Job { model, rows, deadline, lane, journey, .. } = job;
+            let begun = Instant::now();
             let rows = rows.await?;
+            let since = Instant::now();
+            let decode = since - begun;
             if rows.is_empty() {
-                return Ok(Scored::default());
+                return Ok(Scored { encoded: Some(since), decode, ..Scored::default() });
             }
-            inner.call(Encoded { model, rows, deadline, lane, since: Instant::now() }).await
+            let scored = inner.call(Encoded { model, rows, deadline, lane, since, journey }).await?;
+            Ok(Scored { encoded: Some(since), decode, ..scored })
         })
     }
 }

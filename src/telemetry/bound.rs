@@ -11,7 +11,7 @@ use super::{
     kept::Kept,
     table::{
         BATCH_ROWS, BUILD_INFO, COMPUTE, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, QUEUE_WAIT, REQUEST_DURATION,
-        REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SHADOW_ROWS, SHED_ROWS,
+        REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SCORING, SHADOW_ROWS, SHED_ROWS,
     },
 };
 
@@ -22,6 +22,7 @@ pub(super) struct Instruments {
     requests: Counter<u64>,
     request_duration: Histogram<f64>,
     rows: Counter<u64>,
+    scoring: Histogram<f64>,
     queue_wait: Histogram<f64>,
     compute: Histogram<f64>,
     batch_rows: Histogram<u64>,
@@ -47,6 +48,7 @@ pub(super) struct OfModel {
     pub(super) wait: BoundHistogram<f64>,
     pub(super) late: BoundCounter<u64>,
     pub(super) shed: Each<Reason, 6>,
+    lanes: Kept<&'static str, BoundHistogram<f64>>,
     versions: Kept<u64, OfVersion>,
     /// Beside the versions, of which few score for nobody.
     shadows: Kept<u64, Each<ShadowOutcome, 3>>,
@@ -83,6 +85,7 @@ impl Instruments {
             requests: REQUESTS.counter(&meter),
             request_duration: REQUEST_DURATION.seconds(&meter),
             rows: ROWS_SCORED.counter(&meter),
+            scoring: SCORING.seconds(&meter),
             queue_wait: QUEUE_WAIT.seconds(&meter),
             compute: COMPUTE.seconds(&meter),
             batch_rows: BATCH_ROWS.rows(&meter),
@@ -118,10 +121,16 @@ impl Instruments {
             wait: self.queue_wait.bind(&QUEUE_WAIT.labelled([model])),
             late: self.late.bind(&LATE_ROWS.labelled([model])),
             shed: Each::new(Reason::ALL, |reason| self.shed.bind(&SHED_ROWS.labelled([model, reason.as_str()]))),
+            lanes: Kept::default(),
             versions: Kept::default(),
             shadows: Kept::default(),
         };
         self.models.with(model, bind, update);
+    }
+
+    pub(super) fn of_lane(&self, model: &str, lane: &'static str, update: impl FnOnce(&BoundHistogram<f64>)) {
+        let bind = || self.scoring.bind(&SCORING.labelled([model, lane]));
+        self.of_model(model, |of_model| of_model.lanes.with(&lane, bind, update));
     }
 
     pub(super) fn of_version(&self, model: &str, version: u64, update: impl FnOnce(&OfModel, &OfVersion)) {

@@ -8,7 +8,9 @@
 //! it knows none of ours. Logs are the server's.
 
 mod bound;
+mod context;
 mod exposition;
+mod journey;
 mod kept;
 mod table;
 
@@ -17,7 +19,9 @@ use std::{sync::Arc, time::Duration};
 use opentelemetry::metrics::{Meter, MeterProvider as _, NoopMeterProvider};
 
 use bound::Instruments;
+pub use context::Context;
 pub use exposition::{Exposition, ExpositionError};
+pub use journey::{Ended, Journey, Journeys, Leg};
 pub use table::{METRICS, Metric};
 
 /// Takes what is measured. Clones share it.
@@ -186,6 +190,11 @@ impl Metrics {
     /// The first row of a request ran after it had waited so long.
     pub fn waited(&self, model: &str, wait: Duration) {
         self.0.of_model(model, |of_model| of_model.wait.record(wait.as_secs_f64()));
+    }
+
+    /// A version was done with rows of a request after so long; `lane` is of a bounded set.
+    pub(super) fn scored(&self, model: &str, lane: &'static str, took: Duration) {
+        self.0.of_lane(model, lane, |of_lane| of_lane.record(took.as_secs_f64()));
     }
 
     /// This is what became of so many rows.

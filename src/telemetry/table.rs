@@ -51,6 +51,12 @@ pub(super) const QUEUE_WAIT: Metric = Metric {
     help: "From the end of encoding until a request's first row ran.",
 };
 
+pub(super) const SCORING: Metric = Metric {
+    name: "souk_scoring_seconds",
+    labels: &["model", "lane"],
+    help: "From the moment a version was asked for rows of a request until it had answered or refused them.",
+};
+
 pub(super) const COMPUTE: Metric =
     Metric { name: "souk_compute_seconds", labels: &["model", "version"], help: "One forward pass." };
 
@@ -121,10 +127,11 @@ pub(super) const SHADOW_DIFFERENCE: Metric = Metric {
 };
 
 /// All of them.
-pub const METRICS: [Metric; 17] = [
+pub const METRICS: [Metric; 18] = [
     REQUESTS,
     REQUEST_DURATION,
     ROWS_SCORED,
+    SCORING,
     QUEUE_WAIT,
     COMPUTE,
     BATCH_ROWS,

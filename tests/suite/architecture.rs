@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack", "rows"]),
     ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry", "trial"]),
-    ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error", "trial"]),
+    ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error", "telemetry", "trial"]),
     ("trial", &["registry", "model", "manifest", "heads", "rows", "cost", "error", "telemetry"]),
     ("registry", &["model", "error", "telemetry"]),
     ("model", &["manifest", "features", "heads", "rows", "cost"]),

@@ -55,7 +55,7 @@ async fn answered(scoring: &Scoring, asked: &Asked, request: &Request<'_>) -> Re
     let wanted = plan::outputs(&request.outputs, &manifest.outputs)?;
     let plan = Plan::of(&asked.message, request, &Rules { manifest, max_rows: scoring.max_rows.get() })?;
     let size = Size { count: plan.rows, bytes: asked.message.len() + plan.bytes() };
-    let call = request.parameters.apply(asked.call);
+    let call = request.parameters.apply(&asked.call);
     let job = call.job(&by.version, size, Box::pin(plan.fill(Arc::clone(&by.version))));
     // Who chooses the version himself also chooses which one his own faults would count for.
     let counted = request.version.is_empty();
@@ -73,11 +73,11 @@ async fn answered(scoring: &Scoring, asked: &Asked, request: &Request<'_>) -> Re
 pub(super) async fn streamed(scoring: &Scoring, asked: &Asked) -> Streamed {
     let request = match Request::read(&asked.message) {
         Ok(request) => request,
-        Err(error) => return Streamed::Fault { message: error.to_string(), id: String::new() },
+        Err(error) => return Streamed::fault(error, ""),
     };
     match answered(scoring, asked, &request).await {
         Ok(reply) => Streamed::Reply(reply),
-        Err(error) => Streamed::Fault { message: error.to_string(), id: request.id.to_owned() },
+        Err(error) => Streamed::fault(error, request.id),
     }
 }
 
@@ -102,7 +102,7 @@ fn resolve(scoring: &Scoring, request: &Request<'_>) -> Result<Resolved, ScoreEr
 
 impl Parameters<'_> {
     /// The call as its parameters want it.
-    fn apply(&self, call: Call) -> Call {
+    fn apply(&self, call: &Call) -> Call {
         let lane = match self.priority {
             0 => call.lane,
             1 => Lane::Interactive,
@@ -110,7 +110,7 @@ impl Parameters<'_> {
         };
         let own = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let sooner = call.deadline.map(|deadline| deadline.0).into_iter().chain(own).min();
-        Call { deadline: sooner.map(Deadline), lane }
+        Call { deadline: sooner.map(Deadline), lane, journey: call.journey.clone() }
     }
 }
 

@@ -9,7 +9,6 @@ mod names;
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -19,13 +18,17 @@ use pin_project_lite::pin_project;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use self::names::{method, name};
-use crate::telemetry::Metrics;
+use self::names::method;
+use crate::{
+    api::code_name,
+    telemetry::{Context as Span, Journey, Journeys, Metrics},
+};
 
 /// Makes [`Observe`].
 #[derive(Clone)]
 pub(super) struct ObserveLayer {
     metrics: Metrics,
+    journeys: Journeys,
 }
 
 /// See the module.
@@ -33,11 +36,12 @@ pub(super) struct ObserveLayer {
 pub(super) struct Observe<S> {
     inner: S,
     metrics: Metrics,
+    journeys: Journeys,
 }
 
 impl ObserveLayer {
-    pub(super) fn new(metrics: Metrics) -> Self {
-        Self { metrics }
+    pub(super) fn new(metrics: Metrics, journeys: Journeys) -> Self {
+        Self { metrics, journeys }
     }
 }
 
@@ -45,7 +49,7 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observe { inner, metrics: self.metrics.clone() }
+        Observe { inner, metrics: self.metrics.clone(), journeys: self.journeys.clone() }
     }
 }
 
@@ -61,8 +65,11 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let call = Call::new(self.metrics.clone(), method(request.uri().path()));
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let method = method(request.uri().path());
+        let journey = self.journeys.begin(method, caller(request.headers()));
+        request.extensions_mut().insert(journey.clone());
+        let call = Call { metrics: self.metrics.clone(), method, journey, code: Code::Cancelled };
         Answer { inner: self.inner.call(request), call: Some(call) }
     }
 }
@@ -147,19 +154,15 @@ impl http_body::Body for Observed {
 struct Call {
     metrics: Metrics,
     method: &'static str,
-    begun: Instant,
+    journey: Journey,
     code: Code,
-}
-
-impl Call {
-    fn new(metrics: Metrics, method: &'static str) -> Self {
-        Self { metrics, method, begun: Instant::now(), code: Code::Cancelled }
-    }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.metrics.request(self.method, name(self.code), self.begun.elapsed());
+        let code = code_name(self.code);
+        let ended = self.journey.end(code);
+        self.metrics.request(self.method, code, ended.took);
     }
 }
 
@@ -168,6 +171,11 @@ fn end(call: Option<Call>, code: Code) {
     if let Some(mut call) = call {
         call.code = code;
     }
+}
+
+/// What called, where it says so.
+fn caller(headers: &HeaderMap) -> Option<Span> {
+    Span::parse(headers.get(Span::HEADER)?.to_str().ok()?)
 }
 
 fn code(headers: &HeaderMap) -> Option<Code> {
@@ -200,7 +208,8 @@ mod tests {
 
     fn metrics() -> (ObserveLayer, Exposition) {
         let (metrics, exposition) = Metrics::new().unwrap();
-        (ObserveLayer::new(metrics), exposition)
+        let journeys = Journeys::new(metrics.clone());
+        (ObserveLayer::new(metrics, journeys), exposition)
     }
 
     fn request(path: &str) -> Request<Body> {

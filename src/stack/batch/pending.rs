@@ -84,7 +84,7 @@ struct Joining {
 impl Pending {
     /// Splits a job into parts that each fit into a batch of its model.
     pub(super) fn split(job: Encoded, reply: oneshot::Sender<Result<Scored, ScoreError>>) -> Vec<Part> {
-        let Encoded { model, rows, deadline, lane, since } = job;
+        let Encoded { model, rows, deadline, lane, since, .. } = job;
         let most = model.max_batch_rows().get();
         let parts: Vec<Rows> = if rows.len() <= most {
             vec![rows]
@@ -177,6 +177,7 @@ impl Joining {
         }
         let Outcome { outputs, failed } = whole;
         let queue = self.began.map_or(Duration::ZERO, |began| began.saturating_duration_since(since));
-        Ok(Scored { outputs, failed, queue, compute: self.compute, batch_rows: self.batch_rows })
+        let (compute, batch_rows) = (self.compute, self.batch_rows);
+        Ok(Scored { outputs, failed, queue, compute, batch_rows, ..Scored::default() })
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 mod faults;
 
-const CALL: Call = Call { deadline: None, lane: Lane::Interactive };
+const CALL: Call = Call { deadline: None, lane: Lane::Interactive, journey: None };
 
 /// `ids` of two integers in a range, `dense` of as many floats as a request likes, and `flag`.
 fn version(number: u64, max_batch_rows: usize) -> Version {
@@ -252,13 +252,13 @@ async fn all_rows_of_a_request_go_to_the_version_of_its_entity_or_its_contents()
 
 #[test]
 fn priority_and_timeout_say_who_waits_and_how_long() {
-    let lane = |priority, lane| Parameters { priority, ..Default::default() }.apply(Call { lane, ..CALL }).lane;
+    let lane = |priority, lane| Parameters { priority, ..Default::default() }.apply(&Call { lane, ..CALL }).lane;
     assert_eq!((lane(0, Lane::Interactive), lane(0, Lane::Bulk)), (Lane::Interactive, Lane::Bulk));
     assert_eq!((lane(1, Lane::Bulk), lane(2, Lane::Interactive)), (Lane::Interactive, Lane::Bulk));
     let soon = Instant::now() + Duration::from_secs(1);
     let of = |deadline: Option<Instant>, timeout| {
         let call = Call { deadline: deadline.map(Deadline), ..CALL };
-        Parameters { timeout, ..Default::default() }.apply(call).deadline.map(|deadline| deadline.0)
+        Parameters { timeout, ..Default::default() }.apply(&call).deadline.map(|deadline| deadline.0)
     };
     assert_eq!((of(None, None), of(Some(soon), None)), (None, Some(soon)));
     assert_eq!(of(Some(soon), Some(Duration::from_secs(60))), Some(soon));
@@ -299,7 +299,7 @@ async fn a_stream_goes_on_after_a_request_that_failed() {
         |request: &ModelInferRequest| Asked { message: request.encode_to_vec().into(), call: CALL, streamed: true };
     let wrong = ModelInferRequest { model_name: "ech".into(), ..right() };
     match streamed(&scoring, &in_stream(&wrong)).await {
-        Streamed::Fault { message, id } => {
+        Streamed::Fault { message, id, .. } => {
             assert_eq!((&*message, &*id), ("no model ech; there is: echo", "seven"));
         }
         Streamed::Reply(reply) => unreachable!("{reply:?}"),
