@@ -92,6 +92,7 @@ mod tests {
         let model = service_fn(async |_: Encoded| -> Result<Scored, ScoreError> { panic!("it ran") });
         let rows = Box::pin(async { Ok(Rows::default()) });
         let none = EncodeLayer.layer(model).oneshot(Job { rows, ..job(3, Lane::Interactive) }).await;
-        assert_eq!(none, Ok(Scored::default()));
+        let none = none.unwrap();
+        assert!(none.outputs.is_empty() && none.encoded.is_some());
     }
 }

@@ -1,15 +1,9 @@
 //! Where a request stands in a trace that may cross many services: W3C Trace Context.
 
-use std::{collections::HashMap, fmt};
+use std::fmt;
 
-use opentelemetry::{
-    propagation::TextMapPropagator as _,
-    trace::{SpanContext, SpanId, TraceContextExt as _, TraceId},
-};
-use opentelemetry_sdk::{
-    propagation::TraceContextPropagator,
-    trace::{IdGenerator as _, RandomIdGenerator},
-};
+use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 
 /// A span of a trace. Its text is the value of `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +21,17 @@ impl Context {
     /// What the header says. None where it is malformed, which the specification has
     /// treated as absent.
     pub fn parse(traceparent: &str) -> Option<Self> {
-        let carried = HashMap::from([(Self::HEADER.to_owned(), traceparent.to_owned())]);
-        let found = TraceContextPropagator::new().extract(&carried);
-        let span: &SpanContext = &found.span().span_context().clone();
-        let (trace, id, sampled) = (span.trace_id(), span.span_id(), span.is_sampled());
-        span.is_valid().then_some(Self { trace, span: id, sampled })
+        let mut fields = traceparent.split('-');
+        let [version, trace, span, flags] =
+            [2, 32, 16, 2].map(|digits| fields.next().filter(|text| is_hex(text, digits)));
+        let (version, flags) = (version?, u8::from_str_radix(flags?, 16).ok()?);
+        // Later versions may add fields behind these; ff is none.
+        if version == "ff" || (version == "00" && fields.next().is_some()) {
+            return None;
+        }
+        let (trace, span) = (TraceId::from_hex(trace?).ok()?, SpanId::from_hex(span?).ok()?);
+        let is_valid = trace != TraceId::INVALID && span != SpanId::INVALID;
+        is_valid.then_some(Self { trace, span, sampled: flags & 1 == 1 })
     }
 
     /// A new span of the same trace.
@@ -51,6 +51,11 @@ impl fmt::Display for Context {
     }
 }
 
+/// Whether this is so many hexadecimal digits in lower case.
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,8 +72,24 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_absent() {
-        for text in ["", "00-1-2-3", "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
-            assert_eq!(Context::parse(text), None, "{text}");
+        let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+        for (version, trace, span, flags) in [
+            ("", "", "", ""),
+            ("00", "1", "2", "3"),
+            ("ff", trace, span, "01"),
+            ("00", trace, span, "01-00"),
+            ("00", &"0".repeat(32), span, "01"),
+            ("00", trace, &"0".repeat(16), "01"),
+            ("00", &trace.to_uppercase(), span, "01"),
+            ("00", trace, span, "é"),
+        ] {
+            let text = format!("{version}-{trace}-{span}-{flags}");
+            assert_eq!(Context::parse(&text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_later_version_may_say_more() {
+        assert!(Context::parse("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03-more").unwrap().sampled);
     }
 }

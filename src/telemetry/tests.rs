@@ -18,6 +18,7 @@ fn measured() -> Exposition {
     metrics.request("souk.v1.X/Y", "OK", Duration::from_millis(3));
     metrics.pass(&pass(5, 0));
     metrics.waited("merchant_gmv", Duration::from_micros(40));
+    metrics.scored("merchant_gmv", "bulk", Duration::from_millis(4));
     metrics.rows("merchant_gmv", 3, RowsOutcome::Ok, 4);
     metrics.shed("merchant_gmv", Reason::Expired, 7);
     metrics.runner_replaced();
@@ -67,6 +68,7 @@ fn every_update_is_counted_where_it_belongs() {
         ("souk_request_duration_seconds", r#"_bucket{method="souk.v1.X/Y",le="0.005"} 1"#),
         ("souk_rows_total", r#"{model="merchant_gmv",outcome="ok",version="3"} 4"#),
         ("souk_queue_wait_seconds", r#"_bucket{model="merchant_gmv",le="0.00005"} 1"#),
+        ("souk_scoring_seconds", r#"_bucket{lane="bulk",model="merchant_gmv",le="0.005"} 1"#),
         ("souk_compute_seconds", r#"_sum{model="merchant_gmv",version="3"} 0.00015"#),
         ("souk_batch_rows", r#"_bucket{model="merchant_gmv",version="3",le="4"} 0"#),
         ("souk_batch_rows", r#"_bucket{model="merchant_gmv",version="3",le="8"} 1"#),
