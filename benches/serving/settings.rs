@@ -99,6 +99,8 @@ pub(crate) enum Scenario {
     Shadow,
     /// Callers of the Open Inference Protocol that wait for their answers.
     Tensors,
+    /// Traces, scrapes and an open page, and collectors that do badly.
+    Telemetry,
 }
 
 impl Settings {

@@ -12,6 +12,7 @@ mod orders;
 pub(crate) mod overload;
 mod shadow;
 mod swap;
+mod telemetry;
 mod tensors;
 mod twins;
 
@@ -82,6 +83,10 @@ async fn one_model(
     }
     if settings.wants(Scenario::Leaving) {
         leaving::run(&hall, results).await?;
+    }
+    // Beside no echo, and not in each repetition: it takes turns by itself.
+    if settings.wants(Scenario::Telemetry) && model == Model::Shipped && results.starts(model).count() == 1 {
+        telemetry::run(&hall, results).await?;
     }
     // Last: they leave caches full.
     if settings.wants(Scenario::Flood) {
