@@ -25,7 +25,7 @@
 //! | [`features`] | raw features to inputs, by the manifest | protobuf, tensors of libtorch |
 //! | [`heads`] | outputs to forecasts and portraits | the wire |
 //! | [`stack`] | deadlines, bounds, batches, the threads that run them | protobuf, tonic, engines |
-//! | [`telemetry`] | what is measured, where the time of requests went, and the forms in which that leaves | every other room |
+//! | [`telemetry`] | what is measured, where the time of requests went, the form of that for Prometheus and its way to a collector | every other room |
 //! | [`cost`] | what a version's passes cost, learned, and what it has served | who asks, and why |
 //! | [`rows`] | inputs and outputs as plain vectors | features |
 //! | [`error`] | why a request was not scored, in words | codes |

@@ -301,6 +301,19 @@ ROWS = {
             [(3, RED)],
         ),
     ],
+    "Server": [
+        chart(
+            "Telemetry that was not sent",
+            "none",
+            "In five minutes: pushes that the collector of telemetry.otlp_endpoint did not take.",
+            [
+                (
+                    f"sum by (instance, signal) (increase(souk_telemetry_export_failures_total{{{SERVER}}}[5m]))",
+                    "{{instance}} {{signal}}",
+                )
+            ],
+        ),
+    ],
     "Build": [
         table("Servers", "Versions of Souk and libtorch.", f"souk_build_info{{{SERVER}}}", [], 24),
     ],

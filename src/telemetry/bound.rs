@@ -7,11 +7,11 @@
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Gauge, Histogram, Meter};
 
 use super::{
-    Reason, RowsOutcome, ShadowOutcome,
+    Reason, RowsOutcome, ShadowOutcome, Signal,
     kept::Kept,
     table::{
-        BATCH_ROWS, BUILD_INFO, COMPUTE, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, QUEUE_WAIT, REQUEST_DURATION,
-        REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SCORING, SHADOW_ROWS, SHED_ROWS,
+        BATCH_ROWS, BUILD_INFO, COMPUTE, EXPORT_FAILURES, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, QUEUE_WAIT,
+        REQUEST_DURATION, REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SCORING, SHADOW_ROWS, SHED_ROWS,
     },
 };
 
@@ -32,6 +32,7 @@ pub(super) struct Instruments {
     pub(super) restarts: BoundCounter<u64>,
     pub(super) loads: Histogram<f64>,
     pub(super) load_failures: Counter<u64>,
+    pub(super) export_failures: Each<Signal, 2>,
     pub(super) build: Gauge<u64>,
     methods: Kept<&'static str, OfMethod>,
     models: Kept<String, OfModel>,
@@ -81,6 +82,8 @@ impl Instruments {
         let restarts = RUNNER_RESTARTS.counter(&meter).bind(&[]);
         // Without labels it is seen only once something was added.
         restarts.add(0);
+        let unsent = EXPORT_FAILURES.counter(&meter);
+        let unsent = |signal: Signal| unsent.bind(&EXPORT_FAILURES.labelled([signal.as_str()]));
         Self {
             requests: REQUESTS.counter(&meter),
             request_duration: REQUEST_DURATION.seconds(&meter),
@@ -95,6 +98,7 @@ impl Instruments {
             restarts,
             loads: MODEL_LOAD.seconds(&meter),
             load_failures: MODEL_LOAD_FAILURES.counter(&meter),
+            export_failures: Each::new(Signal::ALL, unsent),
             build: meter.u64_gauge(BUILD_INFO.name).with_description(BUILD_INFO.help).build(),
             methods: Kept::default(),
             models: Kept::default(),

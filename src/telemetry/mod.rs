@@ -12,6 +12,8 @@ mod context;
 mod exposition;
 mod journey;
 mod kept;
+mod otlp;
+mod pushed;
 mod table;
 
 use std::{sync::Arc, time::Duration};
@@ -20,8 +22,9 @@ use opentelemetry::metrics::{Meter, MeterProvider as _, NoopMeterProvider};
 
 use bound::Instruments;
 pub use context::Context;
-pub use exposition::{Exposition, ExpositionError};
+pub use exposition::{Exposition, ExpositionError, Identity};
 pub use journey::{Ended, Journey, Journeys, Leg};
+pub use otlp::{Otlp, OtlpError};
 pub use table::{METRICS, Metric};
 
 /// Takes what is measured. Clones share it.
@@ -122,6 +125,26 @@ impl Reason {
     }
 }
 
+/// What is sent to a collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// What is told on `/metrics` too.
+    Metrics,
+    /// Spans.
+    Traces,
+}
+
+impl Signal {
+    const ALL: [Self; 2] = [Self::Metrics, Self::Traces];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Traces => "traces",
+        }
+    }
+}
+
 /// A version that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
@@ -157,7 +180,20 @@ impl Metrics {
     ///
     /// [`ExpositionError::SetUp`] where the exporter refuses its place.
     pub fn new() -> Result<(Self, Exposition), ExpositionError> {
-        let (exposition, meter) = Exposition::new()?;
+        Self::set_up(None)
+    }
+
+    /// The same, for an [`Otlp`] to push them too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metrics::new`].
+    pub fn pushed_as(identity: &Identity) -> Result<(Self, Exposition), ExpositionError> {
+        Self::set_up(Some(identity))
+    }
+
+    fn set_up(pushes: Option<&Identity>) -> Result<(Self, Exposition), ExpositionError> {
+        let (exposition, meter) = Exposition::new(pushes)?;
         Ok((Self::of(meter), exposition))
     }
 
@@ -225,6 +261,11 @@ impl Metrics {
     /// A version did not prove itself; `reason` is of a bounded set.
     pub fn load_failed(&self, model: &str, reason: &'static str) {
         self.0.load_failures.add(1, &table::MODEL_LOAD_FAILURES.labelled([model, reason]));
+    }
+
+    /// A collector did not take what was sent.
+    pub(crate) fn export_failed(&self, signal: Signal) {
+        self.0.export_failures.add(signal, 1);
     }
 
     /// Which program this is.

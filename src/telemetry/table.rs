@@ -126,8 +126,14 @@ pub(super) const SHADOW_DIFFERENCE: Metric = Metric {
     help: "How a version's answers differ from the live one's, over a sliding window.",
 };
 
+pub(super) const EXPORT_FAILURES: Metric = Metric {
+    name: "souk_telemetry_export_failures_total",
+    labels: &["signal"],
+    help: "Pushes that the collector did not take.",
+};
+
 /// All of them.
-pub const METRICS: [Metric; 18] = [
+pub const METRICS: [Metric; 19] = [
     REQUESTS,
     REQUEST_DURATION,
     ROWS_SCORED,
@@ -145,6 +151,7 @@ pub const METRICS: [Metric; 18] = [
     MODEL_LOAD_FAILURES,
     SHADOW_ROWS,
     SHADOW_DIFFERENCE,
+    EXPORT_FAILURES,
     BUILD_INFO,
 ];
 
