@@ -313,6 +313,12 @@ ROWS = {
                 )
             ],
         ),
+        chart(
+            "Traces that were dropped",
+            "none",
+            "In five minutes: requests beyond 1000 traces a second, 100 of errors, or 1024 that wait for the collector.",
+            [(f"sum by (instance) (increase(souk_traces_dropped_total{{{SERVER}}}[5m]))", "{{instance}}")],
+        ),
     ],
     "Build": [
         table("Servers", "Versions of Souk and libtorch.", f"souk_build_info{{{SERVER}}}", [], 24),

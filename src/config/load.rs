@@ -396,6 +396,18 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_from_0_to_1() {
+        for wrong in ["-0.1", "1.01", "nan", "inf"] {
+            let found = keys(load(None, &environment(&[("SOUK__TELEMETRY__SAMPLE_RATIO", wrong)])));
+            assert_eq!(found, ["telemetry.sample_ratio"], "{wrong}");
+        }
+        for (right, ratio) in [("0", 0.0), ("1", 1.0), ("0.25", 0.25)] {
+            let settings = load(None, &environment(&[("SOUK__TELEMETRY__SAMPLE_RATIO", right)])).unwrap();
+            assert_eq!(settings.telemetry.sample_ratio, ratio);
+        }
+    }
+
+    #[test]
     fn the_user_is_known_by_either_variable() {
         assert_eq!(environment(&[("LOGNAME", "bea"), ("USER", "anna")]).user(), Some("anna"));
         assert_eq!(environment(&[("USER", "anna"), ("LOGNAME", "bea")]).user(), Some("anna"));

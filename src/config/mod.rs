@@ -148,6 +148,10 @@ pub struct TelemetryConfig {
     /// `http://127.0.0.1:4317`; with `https` it is believed by the certificates that the
     /// system trusts. Empty: none.
     pub otlp_endpoint: String,
+    /// Of the requests whose caller has no trace, the share that is sent as a trace whatever
+    /// becomes of it: 0 to 1. Those whose caller has one are sent where he says so; errors and
+    /// the slowest are sent at any ratio.
+    pub sample_ratio: f64,
 }
 
 /// How a log line is written.
@@ -215,7 +219,7 @@ impl Default for RuntimeConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log: "info".into(), log_format: LogFormat::Text, otlp_endpoint: String::new() }
+        Self { log: "info".into(), log_format: LogFormat::Text, otlp_endpoint: String::new(), sample_ratio: 0.01 }
     }
 }
 
@@ -241,7 +245,13 @@ impl Settings {
     /// machine.
     fn contradictions(&self) -> Vec<Problem> {
         let mut problems = self.ports_twice();
-        let others = [self.root_that_is_no_folder(), self.no_poll(), self.log_unreadable(), self.no_collector()];
+        let others = [
+            self.root_that_is_no_folder(),
+            self.no_poll(),
+            self.log_unreadable(),
+            self.no_collector(),
+            self.no_share(),
+        ];
         problems.extend(others.into_iter().flatten());
         problems
     }
@@ -281,6 +291,15 @@ impl Settings {
         let error = EnvFilter::builder().parse(log).err()?;
         let message = format!("{log:?} is not usable: {error}, wanted e.g. `info` or `souk=debug,warn`");
         Some(Problem { key: "telemetry.log".into(), message })
+    }
+
+    fn no_share(&self) -> Option<Problem> {
+        let ratio = self.telemetry.sample_ratio;
+        // Not `< 0 || > 1`, which NaN would pass.
+        (!(0.0..=1.0).contains(&ratio)).then(|| Problem {
+            key: "telemetry.sample_ratio".into(),
+            message: format!("is {ratio}, wanted a share from 0 to 1"),
+        })
     }
 
     fn no_collector(&self) -> Option<Problem> {

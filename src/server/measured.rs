@@ -9,13 +9,14 @@ use super::ServerError;
 use crate::{
     config::TelemetryConfig,
     registry::{Arm, Registry, Resident},
-    telemetry::{Exposition, Identity, Live, Metrics, Otlp},
+    telemetry::{Exposition, Identity, Journeys, Live, Metrics, Otlp, Sampling, Traces},
 };
 
 /// Metrics, and who is told of them.
 pub(super) struct Measured {
     pub(super) metrics: Metrics,
     pub(super) exposition: Exposition,
+    pub(super) journeys: Journeys,
     /// Where there is a collector.
     pub(super) otlp: Option<Otlp>,
 }
@@ -27,11 +28,14 @@ impl Measured {
         let endpoint = &telemetry.otlp_endpoint;
         if endpoint.is_empty() {
             let (metrics, exposition) = Metrics::new()?;
-            return Ok(Self { metrics, exposition, otlp: None });
+            let journeys = Journeys::new(metrics.clone());
+            return Ok(Self { metrics, exposition, journeys, otlp: None });
         }
         let (metrics, exposition) = Metrics::pushed_as(&identity(address))?;
         let otlp = Otlp::start(endpoint, &metrics, &exposition)?;
-        Ok(Self { metrics, exposition, otlp: Some(otlp) })
+        let traces = Traces::start(&otlp, &metrics, sampling(telemetry, address));
+        let journeys = Journeys::new(metrics.clone()).traced(traces);
+        Ok(Self { metrics, exposition, journeys, otlp: Some(otlp) })
     }
 
     /// Has this build shown, and which versions answer.
@@ -45,9 +49,23 @@ impl Measured {
 
 /// By host and port, as Prometheus tells them apart; a container's host is its own.
 fn identity(address: Option<SocketAddr>) -> Identity {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host();
     let instance = address.map_or(host.clone(), |address| format!("{host}:{}", address.port()));
     Identity { version: env!("CARGO_PKG_VERSION"), instance }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Traces name the address; where that is any of the host's, the host.
+fn sampling(telemetry: &TelemetryConfig, address: Option<SocketAddr>) -> Sampling {
+    let one = address.map(|address| address.ip()).filter(|address| !address.is_unspecified());
+    Sampling {
+        ratio: telemetry.sample_ratio,
+        address: one.map_or_else(host, |address| address.to_string()),
+        port: address.map_or(0, |address| address.port()),
+    }
 }
 
 fn live(registry: &Registry) -> Vec<Live> {

@@ -15,6 +15,7 @@ mod kept;
 mod otlp;
 mod pushed;
 mod table;
+mod traces;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,6 +27,7 @@ pub use exposition::{Exposition, ExpositionError, Identity};
 pub use journey::{Ended, Journey, Journeys, Leg};
 pub use otlp::{Otlp, OtlpError};
 pub use table::{METRICS, Metric};
+pub use traces::{Batch, Ran, RanOn, Sampling, Traces};
 
 /// Takes what is measured. Clones share it.
 #[derive(Clone)]
@@ -266,6 +268,11 @@ impl Metrics {
     /// A collector did not take what was sent.
     pub(crate) fn export_failed(&self, signal: Signal) {
         self.0.export_failures.add(signal, 1);
+    }
+
+    /// A request was to be told as a trace and there was no room for it.
+    pub(super) fn trace_dropped(&self) {
+        self.0.traces_dropped.add(1);
     }
 
     /// Which program this is.

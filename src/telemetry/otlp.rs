@@ -181,7 +181,6 @@ impl Collector {
     }
 
     /// Sends spans, which may be of different traces.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for who makes spans"))]
     pub(super) async fn spans(&self, spans: Vec<SpanData>) {
         let mut client = TraceServiceClient::new(self.channel.clone());
         let resource_spans = group_spans_by_resource_and_scope(spans, &self.resource);

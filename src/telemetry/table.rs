@@ -132,8 +132,14 @@ pub(super) const EXPORT_FAILURES: Metric = Metric {
     help: "Pushes that the collector did not take.",
 };
 
+pub(super) const TRACES_DROPPED: Metric = Metric {
+    name: "souk_traces_dropped_total",
+    labels: &[],
+    help: "Requests that were to be traced, beyond what is traced in a second or waits to be sent.",
+};
+
 /// All of them.
-pub const METRICS: [Metric; 19] = [
+pub const METRICS: [Metric; 20] = [
     REQUESTS,
     REQUEST_DURATION,
     ROWS_SCORED,
@@ -152,6 +158,7 @@ pub const METRICS: [Metric; 19] = [
     SHADOW_ROWS,
     SHADOW_DIFFERENCE,
     EXPORT_FAILURES,
+    TRACES_DROPPED,
     BUILD_INFO,
 ];
 
