@@ -301,6 +301,25 @@ ROWS = {
             [(3, RED)],
         ),
     ],
+    "Server": [
+        chart(
+            "Telemetry that was not sent",
+            "none",
+            "In five minutes: pushes that the collector of telemetry.otlp_endpoint did not take.",
+            [
+                (
+                    f"sum by (instance, signal) (increase(souk_telemetry_export_failures_total{{{SERVER}}}[5m]))",
+                    "{{instance}} {{signal}}",
+                )
+            ],
+        ),
+        chart(
+            "Traces that were dropped",
+            "none",
+            "In five minutes: requests beyond 1000 traces a second, 100 of errors, or 1024 that wait for the collector.",
+            [(f"sum by (instance) (increase(souk_traces_dropped_total{{{SERVER}}}[5m]))", "{{instance}}")],
+        ),
+    ],
     "Build": [
         table("Servers", "Versions of Souk and libtorch.", f"souk_build_info{{{SERVER}}}", [], 24),
     ],

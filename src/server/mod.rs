@@ -10,6 +10,7 @@ mod health;
 mod http;
 mod incoming;
 mod keeping;
+mod measured;
 mod observe;
 mod telemetry;
 mod transport;
@@ -17,7 +18,6 @@ mod trials;
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use thiserror::Error;
 use tokio::{net::TcpListener, task::JoinError, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,12 +27,12 @@ use crate::{
     api::{Administered, Drain, JsonError},
     config::{BatchConfig, RuntimeConfig, Settings},
     model::Engines,
-    registry::{Arm, Events, Registry, Resident, ScanError},
+    registry::{Events, Registry, ScanError},
     stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
-    telemetry::{Exposition, ExpositionError, Live, Metrics},
+    telemetry::{ExpositionError, OtlpError},
 };
 
-use self::{http::Probed, incoming::Incoming};
+use self::{http::Probed, incoming::Incoming, measured::Measured, observe::ObserveLayer};
 
 pub use telemetry::{TelemetryError, log_to_stderr};
 
@@ -80,6 +80,9 @@ pub enum ServerError {
     /// Metrics can't be had.
     #[error(transparent)]
     Metrics(#[from] ExpositionError),
+    /// Telemetry can't be sent.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
     /// The transport broke.
     #[error("the gRPC transport broke")]
     Transport(#[from] tonic::transport::Error),
@@ -133,7 +136,9 @@ impl Server {
         self.announce(engines.release());
         let (mut health, health_service) = health::health(&self.registry, &self.drain).await;
         let close = CancellationToken::new();
-        let (metrics, exposition) = measured(&self.registry, engines.release())?;
+        let measured = Measured::new(&self.settings.telemetry, self.data.local_addr().ok())?;
+        measured.show_models(&self.registry, engines.release());
+        let Measured { metrics, exposition, journeys, otlp } = measured;
         let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
         let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
@@ -145,7 +150,8 @@ impl Server {
         let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
         let routes = routes.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
-        let mut transport = transport::serve(incoming, routes, metrics.clone(), close.clone());
+        let mut transport =
+            transport::serve(incoming, routes, ObserveLayer::new(metrics.clone(), journeys), close.clone());
 
         let events = Events::new();
         let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;
@@ -170,6 +176,9 @@ impl Server {
         health.forget().await;
         if timeout(CLOSING, async { tokio::join!(transport, http, admin.closed()) }).await.is_err() {
             info!("some clients keep idle connections open; closing them");
+        }
+        if let Some(otlp) = otlp {
+            otlp.finish().await;
         }
         drained
     }
@@ -212,41 +221,6 @@ fn limits(settings: &Settings) -> Limits {
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
     TcpListener::bind(address).await.map_err(|source| ServerError::Listen { key, address, source })
-}
-
-/// Metrics that know this build and which versions answer.
-fn measured(registry: &Arc<Registry>, release: &str) -> Result<(Metrics, Exposition), ExpositionError> {
-    let (metrics, exposition) = Metrics::new()?;
-    metrics.build(env!("CARGO_PKG_VERSION"), release);
-    let (answering, resident) = (Arc::clone(registry), Arc::clone(registry));
-    metrics.observe_live(move || live(&answering));
-    metrics.observe_age(move || ages(&resident));
-    Ok((metrics, exposition))
-}
-
-fn live(registry: &Registry) -> Vec<Live> {
-    let models = registry.models();
-    let arms = models.iter().flat_map(|(name, model)| model.traffic.iter().map(move |traffic| (name, traffic)));
-    let arms = arms.flat_map(|(name, traffic)| traffic.arms().iter().map(move |arm| (name, arm)));
-    let live = |(name, arm): (&String, &Arm)| Live {
-        model: name.clone(),
-        version: arm.version.manifest.version,
-        label: arm.label.to_string(),
-    };
-    arms.map(live).collect()
-}
-
-/// How long ago each version in memory was trained, in seconds.
-fn ages(registry: &Registry) -> Vec<((String, u64), u64)> {
-    let (models, now) = (registry.models(), Timestamp::now());
-    let residents = models.iter().flat_map(|(name, model)| model.residents().map(move |resident| (name, resident)));
-    let age = |(name, resident): (&String, &Resident)| {
-        let manifest = &resident.version.manifest;
-        let created: Timestamp = manifest.created_at.parse().ok()?;
-        let age = now.duration_since(created).as_secs();
-        Some(((name.clone(), manifest.version), u64::try_from(age).unwrap_or_default()))
-    };
-    residents.filter_map(age).collect()
 }
 
 async fn drain(settings: &Settings, drain: &Drain, health: &mut health::Health) -> Result<(), ServerError> {

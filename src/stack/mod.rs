@@ -20,7 +20,7 @@ use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use crate::{
     error::ScoreError,
     rows::{Forward, Rows},
-    telemetry::{Journey, Metrics},
+    telemetry::{Batch, Journey, Metrics},
 };
 
 pub use admit::{Admit, AdmitLayer, Limits};
@@ -105,6 +105,8 @@ pub struct Scored {
     pub compute: Duration,
     /// Rows in the largest forward pass.
     pub batch_rows: usize,
+    /// The batches that its rows were in, where the request is traced.
+    pub batches: Vec<Arc<Batch>>,
 }
 
 impl Scored {

@@ -123,6 +123,8 @@ impl Observed {
             queue: scored.queue,
             compute: scored.compute,
             batch_rows: scored.batch_rows,
+            batches: scored.batches.clone(),
+            failed: scored.failed.len(),
             ..leg
         });
         self.tally(scored);
@@ -173,6 +175,7 @@ impl Observed {
             model: model.to_owned(),
             version,
             rows: self.rows,
+            failed: 0,
             lane: self.lane.as_str(),
             begun: self.begun,
             took: self.begun.elapsed(),
@@ -181,6 +184,7 @@ impl Observed {
             queue: Duration::ZERO,
             compute: Duration::ZERO,
             batch_rows: 0,
+            batches: Vec::new(),
             shed: None,
         }));
     }

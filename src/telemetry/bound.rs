@@ -7,11 +7,12 @@
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Gauge, Histogram, Meter};
 
 use super::{
-    Reason, RowsOutcome, ShadowOutcome,
+    Reason, RowsOutcome, ShadowOutcome, Signal,
     kept::Kept,
     table::{
-        BATCH_ROWS, BUILD_INFO, COMPUTE, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, QUEUE_WAIT, REQUEST_DURATION,
-        REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SCORING, SHADOW_ROWS, SHED_ROWS,
+        BATCH_ROWS, BUILD_INFO, COMPUTE, EXPORT_FAILURES, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, Metric,
+        QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SCORING, SHADOW_ROWS, SHED_ROWS,
+        TRACES_DROPPED,
     },
 };
 
@@ -30,8 +31,10 @@ pub(super) struct Instruments {
     late: Counter<u64>,
     shadow: Counter<u64>,
     pub(super) restarts: BoundCounter<u64>,
+    pub(super) traces_dropped: BoundCounter<u64>,
     pub(super) loads: Histogram<f64>,
     pub(super) load_failures: Counter<u64>,
+    pub(super) export_failures: Each<Signal, 2>,
     pub(super) build: Gauge<u64>,
     methods: Kept<&'static str, OfMethod>,
     models: Kept<String, OfModel>,
@@ -78,9 +81,15 @@ impl<K: Copy + PartialEq, const N: usize> Each<K, N> {
 
 impl Instruments {
     pub(super) fn new(meter: Meter) -> Self {
-        let restarts = RUNNER_RESTARTS.counter(&meter).bind(&[]);
-        // Without labels it is seen only once something was added.
-        restarts.add(0);
+        let without_labels = |metric: Metric| {
+            let counter = metric.counter(&meter).bind(&[]);
+            // It is seen only once something was added.
+            counter.add(0);
+            counter
+        };
+        let (restarts, traces_dropped) = (without_labels(RUNNER_RESTARTS), without_labels(TRACES_DROPPED));
+        let unsent = EXPORT_FAILURES.counter(&meter);
+        let unsent = |signal: Signal| unsent.bind(&EXPORT_FAILURES.labelled([signal.as_str()]));
         Self {
             requests: REQUESTS.counter(&meter),
             request_duration: REQUEST_DURATION.seconds(&meter),
@@ -93,8 +102,10 @@ impl Instruments {
             late: LATE_ROWS.counter(&meter),
             shadow: SHADOW_ROWS.counter(&meter),
             restarts,
+            traces_dropped,
             loads: MODEL_LOAD.seconds(&meter),
             load_failures: MODEL_LOAD_FAILURES.counter(&meter),
+            export_failures: Each::new(Signal::ALL, unsent),
             build: meter.u64_gauge(BUILD_INFO.name).with_description(BUILD_INFO.help).build(),
             methods: Kept::default(),
             models: Kept::default(),

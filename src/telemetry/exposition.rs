@@ -1,9 +1,14 @@
 //! What was measured, as text for Prometheus.
 
-use opentelemetry::metrics::{Meter, MeterProvider as _};
-use opentelemetry_sdk::{error::OTelSdkError, metrics::SdkMeterProvider};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Meter, MeterProvider as _},
+};
+use opentelemetry_sdk::{Resource, error::OTelSdkError, metrics::SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
 use thiserror::Error;
+
+use super::pushed::Pushed;
 
 /// Metrics can't be set up or read.
 #[derive(Debug, Error)]
@@ -16,10 +21,22 @@ pub enum ExpositionError {
     Text(#[from] prometheus::Error),
 }
 
+/// Who this server is, to who collects the telemetry of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Souk's version.
+    pub version: &'static str,
+    /// What no other server is called, e.g. `host:port`.
+    pub instance: String,
+}
+
 /// Reads what was measured. Clones read the same.
 #[derive(Clone)]
 pub struct Exposition {
     registry: Registry,
+    resource: Resource,
+    /// Where metrics are pushed, too.
+    pushed: Option<Pushed>,
     /// Kept: without it there is nothing to read.
     _provider: SdkMeterProvider,
 }
@@ -28,7 +45,7 @@ impl Exposition {
     /// The value of `content-type` for [`Exposition::text`].
     pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
-    pub(super) fn new() -> Result<(Self, Meter), ExpositionError> {
+    pub(super) fn new(pushes: Option<&Identity>) -> Result<(Self, Meter), ExpositionError> {
         let registry = Registry::new();
         // The table has the names as they are scraped. What is measured here has
         // one origin, so that labels which name it would only lengthen each line.
@@ -39,9 +56,14 @@ impl Exposition {
             .without_target_info()
             .scope_info_enabled(false)
             .build()?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let (resource, pushed) = (resource(pushes), pushes.map(|_| Pushed::default()));
+        let mut provider = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(exporter);
+        if let Some(pushed) = &pushed {
+            provider = provider.with_reader(pushed.clone());
+        }
+        let provider = provider.build();
         let meter = provider.meter("souk");
-        Ok((Self { registry, _provider: provider }, meter))
+        Ok((Self { registry, resource, pushed, _provider: provider }, meter))
     }
 
     /// All metrics as they are now, in the text format 0.0.4.
@@ -52,4 +74,23 @@ impl Exposition {
     pub fn text(&self) -> Result<String, ExpositionError> {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
+
+    /// Who this server is.
+    pub(super) fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// What reads metrics to push them, where they are to be.
+    pub(super) fn pushed(&self) -> Option<Pushed> {
+        self.pushed.clone()
+    }
+}
+
+/// Not the SDK's own, which reads the environment.
+fn resource(identity: Option<&Identity>) -> Resource {
+    let known = identity.into_iter().flat_map(|identity| {
+        [("service.version", identity.version.to_owned()), ("service.instance.id", identity.instance.clone())]
+    });
+    let known = known.map(|(key, value)| KeyValue::new(key, value));
+    Resource::builder_empty().with_service_name("souk").with_attributes(known).build()
 }

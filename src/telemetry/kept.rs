@@ -27,6 +27,11 @@ impl<K: Ord + Clone, V> Kept<K, V> {
         }
     }
 
+    /// All values that there are by now.
+    pub(super) fn values(&self) -> Vec<Arc<V>> {
+        self.0.load().values().map(Arc::clone).collect()
+    }
+
     fn keep(&self, key: &K, value: V) -> Arc<V> {
         let value = Arc::new(value);
         self.0.rcu(|kept| {

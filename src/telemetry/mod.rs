@@ -12,7 +12,10 @@ mod context;
 mod exposition;
 mod journey;
 mod kept;
+mod otlp;
+mod pushed;
 mod table;
+mod traces;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,9 +23,11 @@ use opentelemetry::metrics::{Meter, MeterProvider as _, NoopMeterProvider};
 
 use bound::Instruments;
 pub use context::Context;
-pub use exposition::{Exposition, ExpositionError};
+pub use exposition::{Exposition, ExpositionError, Identity};
 pub use journey::{Ended, Journey, Journeys, Leg};
+pub use otlp::{Otlp, OtlpError};
 pub use table::{METRICS, Metric};
+pub use traces::{Batch, Ran, RanOn, Sampling, Traces};
 
 /// Takes what is measured. Clones share it.
 #[derive(Clone)]
@@ -122,6 +127,26 @@ impl Reason {
     }
 }
 
+/// What is sent to a collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// What is told on `/metrics` too.
+    Metrics,
+    /// Spans.
+    Traces,
+}
+
+impl Signal {
+    const ALL: [Self; 2] = [Self::Metrics, Self::Traces];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Traces => "traces",
+        }
+    }
+}
+
 /// A version that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
@@ -157,7 +182,20 @@ impl Metrics {
     ///
     /// [`ExpositionError::SetUp`] where the exporter refuses its place.
     pub fn new() -> Result<(Self, Exposition), ExpositionError> {
-        let (exposition, meter) = Exposition::new()?;
+        Self::set_up(None)
+    }
+
+    /// The same, for an [`Otlp`] to push them too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metrics::new`].
+    pub fn pushed_as(identity: &Identity) -> Result<(Self, Exposition), ExpositionError> {
+        Self::set_up(Some(identity))
+    }
+
+    fn set_up(pushes: Option<&Identity>) -> Result<(Self, Exposition), ExpositionError> {
+        let (exposition, meter) = Exposition::new(pushes)?;
         Ok((Self::of(meter), exposition))
     }
 
@@ -225,6 +263,16 @@ impl Metrics {
     /// A version did not prove itself; `reason` is of a bounded set.
     pub fn load_failed(&self, model: &str, reason: &'static str) {
         self.0.load_failures.add(1, &table::MODEL_LOAD_FAILURES.labelled([model, reason]));
+    }
+
+    /// A collector did not take what was sent.
+    pub(crate) fn export_failed(&self, signal: Signal) {
+        self.0.export_failures.add(signal, 1);
+    }
+
+    /// A request was to be told as a trace and there was no room for it.
+    pub(super) fn trace_dropped(&self) {
+        self.0.traces_dropped.add(1);
     }
 
     /// Which program this is.

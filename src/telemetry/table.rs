@@ -126,8 +126,20 @@ pub(super) const SHADOW_DIFFERENCE: Metric = Metric {
     help: "How a version's answers differ from the live one's, over a sliding window.",
 };
 
+pub(super) const EXPORT_FAILURES: Metric = Metric {
+    name: "souk_telemetry_export_failures_total",
+    labels: &["signal"],
+    help: "Pushes that the collector did not take.",
+};
+
+pub(super) const TRACES_DROPPED: Metric = Metric {
+    name: "souk_traces_dropped_total",
+    labels: &[],
+    help: "Requests that were to be traced, beyond what is traced in a second or waits to be sent.",
+};
+
 /// All of them.
-pub const METRICS: [Metric; 18] = [
+pub const METRICS: [Metric; 20] = [
     REQUESTS,
     REQUEST_DURATION,
     ROWS_SCORED,
@@ -145,6 +157,8 @@ pub const METRICS: [Metric; 18] = [
     MODEL_LOAD_FAILURES,
     SHADOW_ROWS,
     SHADOW_DIFFERENCE,
+    EXPORT_FAILURES,
+    TRACES_DROPPED,
     BUILD_INFO,
 ];
 

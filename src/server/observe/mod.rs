@@ -3,6 +3,8 @@
 //! It ends with its trailers, or with its headers where these hold the code
 //! already. A caller who leaves before that is counted as `CANCELLED`, whatever
 //! the answer would have been.
+//!
+//! Where a caller has a trace, or gets one, the headers say which: `traceparent`.
 
 mod names;
 
@@ -12,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::{Code, Status, body::Body};
@@ -104,7 +106,10 @@ where
 }
 
 fn observed(response: Response<Body>, call: Option<Call>) -> Response<Observed> {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    let traceparent = call.as_ref().and_then(|call| call.journey.traceparent());
+    let traceparent = traceparent.and_then(|span| HeaderValue::try_from(span).ok());
+    head.headers.extend(traceparent.map(|span| (HeaderName::from_static(Span::HEADER), span)));
     let code = code(&head.headers);
     // What has neither a code nor a body is no answer of gRPC, e.g. to a GET.
     let ended = code.or_else(|| body.is_end_stream().then_some(Code::Unknown));
