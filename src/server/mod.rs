@@ -29,7 +29,7 @@ use crate::{
     model::Engines,
     registry::{Arm, Events, Registry, Resident, ScanError},
     stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
-    telemetry::{Exposition, ExpositionError, Live, Metrics},
+    telemetry::{Exposition, ExpositionError, Journeys, Live, Metrics},
 };
 
 use self::{http::Probed, incoming::Incoming};
@@ -136,6 +136,7 @@ impl Server {
         let (metrics, exposition) = measured(&self.registry, engines.release())?;
         let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
+        let journeys = Journeys::new(metrics.clone());
         let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
         let http = http::serve(self.http, probed, close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
@@ -145,7 +146,7 @@ impl Server {
         let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
         let routes = routes.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
-        let mut transport = transport::serve(incoming, routes, metrics.clone(), close.clone());
+        let mut transport = transport::serve(incoming, routes, (metrics.clone(), journeys.clone()), close.clone());
 
         let events = Events::new();
         let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;

@@ -41,14 +41,14 @@ const RESETS: usize = 1024;
 pub(super) fn serve(
     incoming: Incoming,
     routes: Routes,
-    metrics: Metrics,
+    (metrics, journeys): (Metrics, Journeys),
     close: CancellationToken,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
     let served = patient()
         .max_concurrent_streams(CALLS_PER_CONNECTION)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         // First, so that it sees codes as callers do.
-        .layer(ObserveLayer::new(metrics.clone(), Journeys::new(metrics)))
+        .layer(ObserveLayer::new(metrics, journeys))
         .layer(MapResponseLayer::new(oversize_is_exhausted))
         .layer(MapResponseLayer::new(counted_until_sent))
         .layer(GrpcTimeoutLayer)
@@ -94,7 +94,8 @@ mod tests {
     async fn client() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        serve(Incoming::new(listener, 8), Routes::default(), Metrics::none(), CancellationToken::new());
+        let observed = (Metrics::none(), Journeys::new(Metrics::none()));
+        serve(Incoming::new(listener, 8), Routes::default(), observed, CancellationToken::new());
         client
     }
 

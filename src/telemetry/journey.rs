@@ -8,12 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Metrics, Reason, context::Context};
+use super::{Metrics, Reason, context::Context, noted::Noted};
 
 /// Begins journeys, and takes what they tell at their end. Clones share it.
 #[derive(Clone)]
 pub struct Journeys {
     metrics: Metrics,
+    noted: Noted,
 }
 
 /// One request. Clones follow the same one.
@@ -81,7 +82,12 @@ pub struct Ended {
 impl Journeys {
     /// Journeys that are counted in `metrics`.
     pub fn new(metrics: Metrics) -> Self {
-        Self { metrics }
+        Self { metrics, noted: Noted::default() }
+    }
+
+    /// The slowest of them, and some that were refused or failed.
+    pub fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     /// A request came; its method is of a bounded set.
@@ -95,6 +101,7 @@ impl Journeys {
         for leg in &ended.legs {
             self.metrics.scored(&leg.model, leg.lane, leg.took);
         }
+        self.noted.note(ended);
     }
 }
 

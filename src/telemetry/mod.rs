@@ -12,6 +12,7 @@ mod context;
 mod exposition;
 mod journey;
 mod kept;
+mod noted;
 mod table;
 
 use std::{sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ use bound::Instruments;
 pub use context::Context;
 pub use exposition::{Exposition, ExpositionError};
 pub use journey::{Ended, Journey, Journeys, Leg};
+pub use noted::{Noted, NotedRequest};
 pub use table::{METRICS, Metric};
 
 /// Takes what is measured. Clones share it.
