@@ -157,6 +157,7 @@ impl Server {
             keeper,
             events,
             trials: trials.clone(),
+            noted: journeys.noted().clone(),
             drain: self.drain.clone(),
         };
         let admin = admin::serve(self.admin, administered, close.clone()).await?;
