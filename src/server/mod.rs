@@ -150,8 +150,8 @@ impl Server {
         let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
         let routes = routes.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
-        let mut transport =
-            transport::serve(incoming, routes, ObserveLayer::new(metrics.clone(), journeys), close.clone());
+        let observe = ObserveLayer::new(metrics.clone(), journeys.clone());
+        let mut transport = transport::serve(incoming, routes, observe, close.clone());
 
         let events = Events::new();
         let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;
@@ -162,6 +162,7 @@ impl Server {
             keeper,
             events,
             trials: trials.clone(),
+            noted: journeys.noted().clone(),
             drain: self.drain.clone(),
         };
         let admin = admin::serve(self.admin, administered, close.clone()).await?;

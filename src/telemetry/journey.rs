@@ -11,12 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Batch, Metrics, Reason, Traces, context::Context};
+use super::{Batch, Metrics, Reason, Traces, context::Context, noted::Noted};
 
 /// Begins journeys, and takes what they tell at their end. Clones share it.
 #[derive(Clone)]
 pub struct Journeys {
     metrics: Metrics,
+    noted: Noted,
     traces: Option<Traces>,
 }
 
@@ -129,12 +130,17 @@ impl Leg {
 impl Journeys {
     /// Journeys that are counted in `metrics`.
     pub fn new(metrics: Metrics) -> Self {
-        Self { metrics, traces: None }
+        Self { metrics, noted: Noted::default(), traces: None }
     }
 
     /// The same, which are told as traces too.
     pub fn traced(self, traces: Traces) -> Self {
         Self { traces: Some(traces), ..self }
+    }
+
+    /// The slowest of them, and some that were refused or failed.
+    pub fn noted(&self) -> &Noted {
+        &self.noted
     }
 
     /// A request came; its method is of a bounded set.
@@ -157,6 +163,7 @@ impl Journeys {
         for leg in &ended.legs {
             self.metrics.scored(&leg.model, leg.lane, leg.took);
         }
+        self.noted.note(ended);
         if let Some(traces) = &self.traces {
             let is_told = traces.ended(ended, journey.is_wanted.load(Ordering::Relaxed));
             if let Some(stream) = journey.stream.as_ref().filter(|_| is_told) {
