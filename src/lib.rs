@@ -91,7 +91,9 @@
 //! 7. A trial costs callers nothing: rows are scored for comparison only after their
 //!    reply was made, on a thread that has what the others leave of a core, and no
 //!    version stays in memory for being compared.
-//! 8. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
+//! 8. What a request asked and what it was answered is in no log and in no list of slow
+//!    requests; ids of entities are logged only where `telemetry.log_entities` says so.
+//! 9. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
 //!    [`config`] alone reads the environment; [`telemetry`] alone knows
 //!    OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
 

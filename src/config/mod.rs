@@ -143,6 +143,9 @@ pub struct TelemetryConfig {
     pub log: String,
     /// For people or for machines.
     pub log_format: LogFormat,
+    /// Whether the access log (`souk::access=debug`) has the ids of the merchants or users
+    /// that requests were about, 16 of each.
+    pub log_entities: bool,
 }
 
 /// How a log line is written.
@@ -210,7 +213,7 @@ impl Default for RuntimeConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log: "info".into(), log_format: LogFormat::Text }
+        Self { log: "info".into(), log_format: LogFormat::Text, log_entities: false }
     }
 }
 

@@ -11,6 +11,7 @@ mod http;
 mod incoming;
 mod keeping;
 mod observe;
+mod summary;
 mod telemetry;
 mod transport;
 mod trials;
@@ -32,7 +33,7 @@ use crate::{
     telemetry::{Exposition, ExpositionError, Journeys, Live, Metrics},
 };
 
-use self::{http::Probed, incoming::Incoming};
+use self::{http::Probed, incoming::Incoming, summary::Summaries};
 
 pub use telemetry::{TelemetryError, log_to_stderr};
 
@@ -136,7 +137,8 @@ impl Server {
         let (metrics, exposition) = measured(&self.registry, engines.release())?;
         let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
-        let journeys = Journeys::new(metrics.clone());
+        let journeys = journeys(&self.settings, &metrics);
+        let summaries = Summaries::start(journeys.clone());
         let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
         let http = http::serve(self.http, probed, close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
@@ -168,6 +170,7 @@ impl Server {
         admin.not_serving().await;
         let drained = drain(&self.settings, &self.drain, &mut health).await;
         trials.store_recent();
+        summaries.finish().await;
         close.cancel();
         health.forget().await;
         if timeout(CLOSING, async { tokio::join!(transport, http, admin.closed()) }).await.is_err() {
@@ -224,6 +227,12 @@ fn measured(registry: &Arc<Registry>, release: &str) -> Result<(Metrics, Exposit
     metrics.observe_live(move || live(&answering));
     metrics.observe_age(move || ages(&resident));
     Ok((metrics, exposition))
+}
+
+/// Follows requests as far as the settings allow.
+fn journeys(settings: &Settings, metrics: &Metrics) -> Journeys {
+    let journeys = Journeys::new(metrics.clone());
+    if settings.telemetry.log_entities { journeys.with_entities() } else { journeys }
 }
 
 fn live(registry: &Registry) -> Vec<Live> {

@@ -4,17 +4,27 @@
 //! began it ends it. A call is one; each message of a stream is one of its own too.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::{Metrics, Reason, context::Context, noted::Noted};
+use super::{Metrics, Reason, access, context::Context, noted::Noted, tally::Tally};
+
+/// Most ids of a request that are logged.
+const ENTITIES: usize = 16;
+
+/// Longest part of an id that is logged, in characters; an id that is accepted has at
+/// most 256 bytes.
+const ID: usize = 256;
 
 /// Begins journeys, and takes what they tell at their end. Clones share it.
 #[derive(Clone)]
 pub struct Journeys {
     metrics: Metrics,
     noted: Noted,
+    tally: Arc<Tally>,
+    /// Whether the log has the ids of what requests were about.
+    entities: bool,
 }
 
 /// One request. Clones follow the same one.
@@ -28,6 +38,8 @@ struct Followed {
     caller: Option<Context>,
     /// Nobody waits for it: legs of one request seldom end at the same time.
     legs: Mutex<Vec<Leg>>,
+    /// Empty unless they are to be logged.
+    entities: Mutex<Vec<String>>,
     journeys: Journeys,
 }
 
@@ -77,12 +89,31 @@ pub struct Ended {
     pub caller: Option<Context>,
     /// One for each version that was asked for rows.
     pub legs: Vec<Leg>,
+    /// The ids of the first entities, where they are to be logged.
+    pub entities: Vec<String>,
+}
+
+impl Ended {
+    /// That of the version that took longest.
+    pub(super) fn longest(&self) -> Option<&Leg> {
+        self.legs.iter().max_by_key(|leg| leg.took)
+    }
 }
 
 impl Journeys {
     /// Journeys that are counted in `metrics`.
     pub fn new(metrics: Metrics) -> Self {
-        Self { metrics, noted: Noted::default() }
+        Self { metrics, noted: Noted::default(), tally: Arc::default(), entities: false }
+    }
+
+    /// The same, with the ids of entities in the access log.
+    pub fn with_entities(self) -> Self {
+        Self { entities: true, ..self }
+    }
+
+    /// What became of the requests since somebody last looked.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// The slowest of them, and some that were refused or failed.
@@ -93,8 +124,8 @@ impl Journeys {
     /// A request came; its method is of a bounded set.
     pub fn begin(&self, method: &'static str, caller: Option<Context>) -> Journey {
         let context = caller.map(Context::child);
-        let (begun, legs) = (Instant::now(), Mutex::default());
-        Journey(Arc::new(Followed { method, begun, context, caller, legs, journeys: self.clone() }))
+        let (begun, legs, entities) = (Instant::now(), Mutex::default(), Mutex::default());
+        Journey(Arc::new(Followed { method, begun, context, caller, legs, entities, journeys: self.clone() }))
     }
 
     fn ended(&self, ended: &Ended) {
@@ -102,6 +133,8 @@ impl Journeys {
             self.metrics.scored(&leg.model, leg.lane, leg.took);
         }
         self.noted.note(ended);
+        self.tally.count(ended);
+        access::log(ended);
     }
 }
 
@@ -122,13 +155,26 @@ impl Journey {
         self.legs(|legs| legs.push(leg));
     }
 
+    /// It asks about these entities. They are looked at only where they are to be logged.
+    pub fn about<'i>(&self, ids: impl Iterator<Item = &'i str>) {
+        if self.0.journeys.entities && access::is_on() {
+            let cut = |id: &str| id.chars().take(ID).collect();
+            *self.entities() = ids.take(ENTITIES).map(cut).collect();
+        }
+    }
+
     /// It is over, with this code: to be called once.
     pub fn end(&self, code: &'static str) -> Ended {
         let Followed { method, begun, context, caller, ref journeys, .. } = *self.0;
         let legs = self.legs(std::mem::take);
-        let ended = Ended { method, code, begun, took: begun.elapsed(), context, caller, legs };
+        let entities = if journeys.entities { std::mem::take(&mut *self.entities()) } else { Vec::new() };
+        let ended = Ended { method, code, begun, took: begun.elapsed(), context, caller, legs, entities };
         journeys.ended(&ended);
         ended
+    }
+
+    fn entities(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.entities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn legs<T>(&self, change: impl FnOnce(&mut Vec<Leg>) -> T) -> T {

@@ -35,7 +35,7 @@ fn leg(model: &str, took: Duration) -> Leg {
 /// A request that ended at `end` after `took`, all of it in these legs.
 fn ended(end: Instant, took: Duration, legs: Vec<Leg>) -> Ended {
     let begun = end.checked_sub(took).unwrap_or(end);
-    Ended { method: METHOD, code: "OK", begun, took, context: None, caller: None, legs }
+    Ended { method: METHOD, code: "OK", begun, took, context: None, caller: None, legs, entities: Vec::new() }
 }
 
 /// One that was answered by `model`.
