@@ -102,9 +102,11 @@
 //!    version stays in memory for being compared.
 //! 8. Telemetry never holds up a request: what leaves for a collector is bounded, fetched by
 //!    a thread of its own, and dropped and counted where there is no room.
-//! 9. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
-//!    [`config`] alone reads the environment; [`telemetry`] alone knows
-//!    OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
+//! 9. What a request asked and what it was answered is in no log, trace or list of slow
+//!    requests; ids of entities are logged only where `telemetry.log_entities` says so.
+//! 10. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
+//!     [`config`] alone reads the environment; [`telemetry`] alone knows
+//!     OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
 
 pub mod api;
 pub mod cli;

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::{
     answered::{Wording, wrong_head},
     frames::{MerchantGmvService, PredictGmvRequest},
+    parts::id,
     proto::v1::{GmvForecast, GmvQuantile, GmvResult, Merchant, RowError, gmv_result::Outcome},
     reply::Reply,
     scoring::{Call, Scoring},
@@ -38,6 +39,7 @@ impl GmvEndpoint {
     }
 
     async fn predict(&self, request: PredictGmvRequest, call: Call) -> Result<Reply, ScoreError> {
+        call.about(request.merchants.iter().map(|merchant| id(merchant)));
         let quantiles = ascending(request.quantiles)?;
         let PredictGmvRequest { merchants, version, .. } = request;
         let answered = self.scoring.answer::<Merchant>(Task::MerchantGmv, merchants, &version, &call).await?;

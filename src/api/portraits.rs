@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::{
     answered::{Wording, wrong_head},
     frames::{GetPortraitsRequest, UserPortraitService},
+    parts::id,
     proto::v1::{PortraitResult, RowError, Tag, TagGroup, User, UserPortrait, portrait_result::Outcome},
     reply::Reply,
     scoring::{Call, Scoring},
@@ -36,6 +37,7 @@ impl PortraitEndpoint {
 
     async fn portray(&self, request: GetPortraitsRequest, call: Call) -> Result<Reply, ScoreError> {
         let GetPortraitsRequest { users, version } = request;
+        call.about(users.iter().map(|user| id(user)));
         let answered = self.scoring.answer::<User>(Task::UserPortrait, users, &version, &call).await?;
 
         let versions = answered.versions();

@@ -72,6 +72,13 @@ impl Call {
         Self { deadline: extensions.get().copied(), lane, journey: extensions.get().cloned() }
     }
 
+    /// It asks about entities with these ids, which the log may want to know.
+    pub(super) fn about<'i>(&self, ids: impl Iterator<Item = &'i str>) {
+        if let Some(journey) = &self.journey {
+            journey.about(ids);
+        }
+    }
+
     /// What the stack gets.
     pub(super) fn job(&self, version: &Version, size: Size, rows: Encoding) -> Job {
         let (model, Size { count, bytes }) = (Arc::clone(&version.engine), size);

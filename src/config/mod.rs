@@ -152,6 +152,9 @@ pub struct TelemetryConfig {
     /// becomes of it: 0 to 1. Those whose caller has one are sent where he says so; errors and
     /// the slowest are sent at any ratio.
     pub sample_ratio: f64,
+    /// Whether the access log (`souk::access=debug`) has the ids of the merchants or users
+    /// that requests were about, 16 of each.
+    pub log_entities: bool,
 }
 
 /// How a log line is written.
@@ -219,7 +222,13 @@ impl Default for RuntimeConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log: "info".into(), log_format: LogFormat::Text, otlp_endpoint: String::new(), sample_ratio: 0.01 }
+        Self {
+            log: "info".into(),
+            log_format: LogFormat::Text,
+            log_entities: false,
+            otlp_endpoint: String::new(),
+            sample_ratio: 0.01,
+        }
     }
 }
 

@@ -28,13 +28,13 @@ impl Measured {
         let endpoint = &telemetry.otlp_endpoint;
         if endpoint.is_empty() {
             let (metrics, exposition) = Metrics::new()?;
-            let journeys = Journeys::new(metrics.clone());
+            let journeys = journeys(telemetry, &metrics);
             return Ok(Self { metrics, exposition, journeys, otlp: None });
         }
         let (metrics, exposition) = Metrics::pushed_as(&identity(address))?;
         let otlp = Otlp::start(endpoint, &metrics, &exposition)?;
         let traces = Traces::start(&otlp, &metrics, sampling(telemetry, address));
-        let journeys = Journeys::new(metrics.clone()).traced(traces);
+        let journeys = journeys(telemetry, &metrics).traced(traces);
         Ok(Self { metrics, exposition, journeys, otlp: Some(otlp) })
     }
 
@@ -48,6 +48,12 @@ impl Measured {
 }
 
 /// By host and port, as Prometheus tells them apart; a container's host is its own.
+/// Follows requests as far as the settings allow.
+fn journeys(telemetry: &TelemetryConfig, metrics: &Metrics) -> Journeys {
+    let journeys = Journeys::new(metrics.clone());
+    if telemetry.log_entities { journeys.with_entities() } else { journeys }
+}
+
 fn identity(address: Option<SocketAddr>) -> Identity {
     let host = host();
     let instance = address.map_or(host.clone(), |address| format!("{host}:{}", address.port()));

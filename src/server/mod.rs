@@ -12,6 +12,7 @@ mod incoming;
 mod keeping;
 mod measured;
 mod observe;
+mod summary;
 mod telemetry;
 mod transport;
 mod trials;
@@ -32,7 +33,7 @@ use crate::{
     telemetry::{ExpositionError, OtlpError},
 };
 
-use self::{http::Probed, incoming::Incoming, measured::Measured, observe::ObserveLayer};
+use self::{http::Probed, incoming::Incoming, measured::Measured, observe::ObserveLayer, summary::Summaries};
 
 pub use telemetry::{TelemetryError, log_to_stderr};
 
@@ -141,6 +142,7 @@ impl Server {
         let Measured { metrics, exposition, journeys, otlp } = measured;
         let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
+        let summaries = Summaries::start(journeys.clone());
         let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
         let http = http::serve(self.http, probed, close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
@@ -173,6 +175,7 @@ impl Server {
         admin.not_serving().await;
         let drained = drain(&self.settings, &self.drain, &mut health).await;
         trials.store_recent();
+        summaries.finish().await;
         close.cancel();
         health.forget().await;
         if timeout(CLOSING, async { tokio::join!(transport, http, admin.closed()) }).await.is_err() {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use tower::{Layer, Service};
+use tracing::debug;
 
 use super::{Job, Lane, Scored, ScoredFuture};
 use crate::{
@@ -110,6 +111,9 @@ impl Observed {
         let (model, version) = self.model.identity();
         let (good, failed) = (scored.outputs.len(), scored.failed.len());
         let refused = self.rows.saturating_sub(good + failed);
+        if failed > 0 {
+            self.log_failed(failed);
+        }
         let outcomes = [(RowsOutcome::Ok, good), (RowsOutcome::Failed, failed), (RowsOutcome::Refused, refused)];
         for (outcome, rows) in outcomes.into_iter().filter(|(_, rows)| *rows > 0) {
             self.metrics.rows(model, version, outcome, rows);
@@ -150,7 +154,10 @@ impl Observed {
             ScoreError::Overloaded { shortage: Shortage::Wait { .. }, .. } => Reason::Wait,
             ScoreError::DeadlinePassed => Reason::Expired,
             ScoreError::Draining => Reason::Cancelled,
-            ScoreError::Model { .. } => return self.count_rows_as(RowsOutcome::Failed),
+            ScoreError::Model { .. } => {
+                self.log_failed(self.rows);
+                return self.count_rows_as(RowsOutcome::Failed);
+            }
             ScoreError::BadField { .. }
             | ScoreError::UnknownModel { .. }
             | ScoreError::NotFound { .. }
@@ -159,6 +166,13 @@ impl Observed {
             }
         };
         self.shed(reason);
+    }
+
+    /// Without what the model said, which may repeat what it was asked; callers have it.
+    fn log_failed(&self, rows: usize) {
+        let (model, version) = self.model.identity();
+        let trace_id = self.journey.as_ref().and_then(Journey::context).map(|context| context.trace_id());
+        debug!(model, version, rows, trace_id, "the model failed on rows of a request");
     }
 
     /// These rows will never run.

@@ -5,20 +5,34 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use super::{Batch, Metrics, Reason, Traces, context::Context, noted::Noted};
+use super::{Batch, Metrics, Reason, Traces, access, context::Context, noted::Noted, tally::Tally};
+
+/// Most ids of a request that are logged.
+const ENTITIES: usize = 16;
+
+/// Longest part of an id that is logged, in characters; an id that is accepted has at
+/// most 256 bytes.
+const ID: usize = 256;
 
 /// Begins journeys, and takes what they tell at their end. Clones share it.
 #[derive(Clone)]
-pub struct Journeys {
+pub struct Journeys(Arc<Takers>);
+
+/// Who is told of requests that are over.
+#[derive(Clone)]
+struct Takers {
     metrics: Metrics,
     noted: Noted,
     traces: Option<Traces>,
+    tally: Arc<Tally>,
+    /// Whether the log has the ids of what requests were about.
+    entities: bool,
 }
 
 /// One request. Clones follow the same one.
@@ -36,6 +50,8 @@ struct Followed {
     is_wanted: AtomicBool,
     /// Nobody waits for it: legs of one request seldom end at the same time.
     legs: Mutex<Vec<Leg>>,
+    /// Empty unless they are to be logged.
+    entities: Mutex<Vec<String>>,
     journeys: Journeys,
 }
 
@@ -91,6 +107,15 @@ pub struct Ended {
     pub is_message: bool,
     /// One for each version that was asked for rows.
     pub legs: Vec<Leg>,
+    /// The ids of the first entities, where they are to be logged.
+    pub entities: Vec<String>,
+}
+
+impl Ended {
+    /// That of the version that took longest.
+    pub(super) fn longest(&self) -> Option<&Leg> {
+        self.legs.iter().max_by_key(|leg| leg.took)
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +123,17 @@ impl Ended {
     /// A call of two seconds without rows.
     pub(super) fn of(method: &'static str, code: &'static str, begun: Instant) -> Self {
         let took = Duration::from_secs(2);
-        Self { method, code, begun, took, context: None, caller: None, is_message: false, legs: Vec::new() }
+        Self {
+            method,
+            code,
+            begun,
+            took,
+            context: None,
+            caller: None,
+            is_message: false,
+            legs: Vec::new(),
+            entities: Vec::new(),
+        }
     }
 }
 
@@ -130,17 +165,33 @@ impl Leg {
 impl Journeys {
     /// Journeys that are counted in `metrics`.
     pub fn new(metrics: Metrics) -> Self {
-        Self { metrics, noted: Noted::default(), traces: None }
+        Self(Arc::new(Takers {
+            metrics,
+            noted: Noted::default(),
+            traces: None,
+            tally: Arc::default(),
+            entities: false,
+        }))
     }
 
     /// The same, which are told as traces too.
     pub fn traced(self, traces: Traces) -> Self {
-        Self { traces: Some(traces), ..self }
+        Self(Arc::new(Takers { traces: Some(traces), ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// The same, with the ids of entities in the access log.
+    pub fn with_entities(self) -> Self {
+        Self(Arc::new(Takers { entities: true, ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// What became of the requests since somebody last looked.
+    pub fn tally(&self) -> &Tally {
+        &self.0.tally
     }
 
     /// The slowest of them, and some that were refused or failed.
     pub fn noted(&self) -> &Noted {
-        &self.noted
+        &self.0.noted
     }
 
     /// A request came; its method is of a bounded set.
@@ -149,27 +200,37 @@ impl Journeys {
     }
 
     fn follow(&self, method: &'static str, caller: Option<Context>, stream: Option<Journey>) -> Journey {
-        let context = match &self.traces {
+        let context = match &self.0.traces {
             Some(traces) => Some(caller.map_or_else(|| traces.root(method), Context::child)),
             // Nobody is told of a span here: it stands where its caller does.
             None => caller,
         };
-        let (begun, legs, is_wanted, journeys) =
-            (Instant::now(), Mutex::default(), AtomicBool::new(false), self.clone());
-        Journey(Arc::new(Followed { method, begun, context, caller, stream, is_wanted, legs, journeys }))
+        Journey(Arc::new(Followed {
+            method,
+            begun: Instant::now(),
+            context,
+            caller,
+            stream,
+            is_wanted: AtomicBool::new(false),
+            legs: Mutex::default(),
+            entities: Mutex::default(),
+            journeys: self.clone(),
+        }))
     }
 
     fn ended(&self, ended: &Ended, journey: &Followed) {
         for leg in &ended.legs {
-            self.metrics.scored(&leg.model, leg.lane, leg.took);
+            self.0.metrics.scored(&leg.model, leg.lane, leg.took);
         }
-        self.noted.note(ended);
-        if let Some(traces) = &self.traces {
+        self.0.noted.note(ended);
+        if let Some(traces) = &self.0.traces {
             let is_told = traces.ended(ended, journey.is_wanted.load(Ordering::Relaxed));
             if let Some(stream) = journey.stream.as_ref().filter(|_| is_told) {
                 stream.0.is_wanted.store(true, Ordering::Relaxed);
             }
         }
+        self.0.tally.count(ended);
+        access::log(ended);
     }
 }
 
@@ -182,7 +243,7 @@ impl Journey {
 
     /// Where it stands in its trace, if it may be told as one.
     pub fn traced(&self) -> Option<Context> {
-        self.0.context.filter(|_| self.0.journeys.traces.is_some())
+        self.0.context.filter(|_| self.0.journeys.0.traces.is_some())
     }
 
     /// What its reply says of its trace: nothing where neither its caller nor the ratio
@@ -202,14 +263,28 @@ impl Journey {
         self.legs(|legs| legs.push(leg));
     }
 
+    /// It asks about these entities. They are looked at only where they are to be logged.
+    pub fn about<'i>(&self, ids: impl Iterator<Item = &'i str>) {
+        if self.0.journeys.0.entities && access::is_on() {
+            let cut = |id: &str| id.chars().take(ID).collect();
+            *self.entities() = ids.take(ENTITIES).map(cut).collect();
+        }
+    }
+
     /// It is over, with this code: to be called once.
     pub fn end(&self, code: &'static str) -> Ended {
         let Followed { method, begun, context, caller, ref stream, ref journeys, .. } = *self.0;
         let legs = self.legs(std::mem::take);
         let is_message = stream.is_some();
-        let ended = Ended { method, code, begun, took: begun.elapsed(), context, caller, is_message, legs };
+        let entities = if journeys.0.entities { std::mem::take(&mut *self.entities()) } else { Vec::new() };
+        let took = begun.elapsed();
+        let ended = Ended { method, code, begun, took, context, caller, is_message, legs, entities };
         journeys.ended(&ended, &self.0);
         ended
+    }
+
+    fn entities(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.entities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn legs<T>(&self, change: impl FnOnce(&mut Vec<Leg>) -> T) -> T {

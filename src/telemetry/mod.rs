@@ -5,17 +5,21 @@
 //! the histogram's own: all attributes were bound when the first update came.
 //!
 //! Architecture invariant: this room alone knows OpenTelemetry and Prometheus, and
-//! it knows none of ours. Logs are the server's.
+//! it knows none of ours. It says what the log has of requests; how logs are written is
+//! the server's.
 
+mod access;
 mod bound;
 mod context;
 mod exposition;
 mod journey;
 mod kept;
+mod latencies;
 mod noted;
 mod otlp;
 mod pushed;
 mod table;
+mod tally;
 mod traces;
 
 use std::{sync::Arc, time::Duration};
@@ -26,9 +30,11 @@ use bound::Instruments;
 pub use context::Context;
 pub use exposition::{Exposition, ExpositionError, Identity};
 pub use journey::{Ended, Journey, Journeys, Leg};
+pub use latencies::{BUCKETS, Latencies, bucket};
 pub use noted::{Noted, NotedRequest};
 pub use otlp::{Otlp, OtlpError};
 pub use table::{METRICS, Metric};
+pub use tally::{Summary, Tally};
 pub use traces::{Batch, Ran, RanOn, Sampling, Traces};
 
 /// Takes what is measured. Clones share it.

@@ -38,6 +38,8 @@ mod isolation;
 #[cfg(feature = "torch")]
 mod lifecycle;
 #[cfg(feature = "torch")]
+mod logs;
+#[cfg(feature = "torch")]
 mod memory;
 mod metrics;
 #[cfg(feature = "torch")]
@@ -53,6 +55,8 @@ mod real_data;
 #[cfg(feature = "torch")]
 mod refusals;
 mod score;
+#[cfg(feature = "torch")]
+mod slow;
 #[cfg(feature = "torch")]
 mod streams;
 #[cfg(feature = "torch")]

@@ -22,7 +22,7 @@ use self::{
     refused::{Gates, Refused},
     slow::Slow,
 };
-use super::{Ended, Leg, kept::Kept};
+use super::{Ended, kept::Kept};
 
 /// How long one window is.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -134,8 +134,8 @@ impl Noted {
     /// lock.
     pub(super) fn note(&self, ended: &Ended) {
         let window = self.window(ended.begun + ended.took);
-        let longest = ended.legs.iter().max_by_key(|leg| leg.took);
-        let request = || Arc::new(NotedRequest::new(ended, longest));
+        let longest = ended.longest();
+        let request = || Arc::new(NotedRequest::of(ended));
         match (ended.code, longest) {
             ("OK", Some(leg)) => self.of(&leg.model, |subject| subject.slow.note(window, ended.took, request)),
             ("OK", None) => {}
@@ -169,8 +169,7 @@ impl NotedRequest {
         self.took.saturating_sub(self.decode + self.queue + self.compute)
     }
 
-    /// `longest` is one of its legs.
-    fn new(ended: &Ended, longest: Option<&Leg>) -> Self {
+    pub(super) fn of(ended: &Ended) -> Self {
         let Ended { method, code, begun, took, context, ref legs, .. } = *ended;
         let asked = Self {
             at: SystemTime::now().checked_sub(begun.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH),
@@ -189,7 +188,7 @@ impl NotedRequest {
             compute: Duration::ZERO,
             batch_rows: 0,
         };
-        let Some(leg) = longest else { return asked };
+        let Some(leg) = ended.longest() else { return asked };
         Self {
             reason: leg.shed.map(super::Reason::as_str),
             model: leg.model.clone(),

@@ -137,7 +137,7 @@ fn far_away(limits: &GuardLimits, found: &Evidence) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::latencies::bucket;
+    use crate::telemetry::bucket;
 
     fn seen(rows: u64, failed: u64, without_number: u64) -> Seen {
         Seen { rows, failed, without_number, ..Seen::default() }

@@ -286,9 +286,34 @@ async fn parameters_are_read_or_ignored() {
         ("priority", ParameterChoice::Int64Param(-1), "is -1, wanted an integer from 0"),
         ("timeout", ParameterChoice::StringParam("1s".into()), "is no integer, wanted an integer from 0"),
         ("entity_id", ParameterChoice::Int64Param(7), "is no text, wanted one"),
+        ("timing", ParameterChoice::Int64Param(1), "is no bool, wanted one"),
     ] {
         let said = asked(&scoring, &with(key, choice)).await.unwrap_err().to_string();
         assert_eq!(said, format!("parameters[{key:?}]: {wanted}"));
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_it_is_told_where_the_time_went() {
+    let scoring = scoring_of(version(1, 4));
+    let parameters = async |timing: Option<bool>, lane: i64| {
+        let mut request = right();
+        request.parameters.insert("priority".into(), parameter(ParameterChoice::Int64Param(lane)));
+        request.parameters.extend(timing.map(|it| ("timing".into(), parameter(ParameterChoice::BoolParam(it)))));
+        asked(&scoring, &request).await.unwrap().parameters
+    };
+    for (priority, lane) in [(1, "interactive"), (2, "bulk")] {
+        let timed = parameters(Some(true), priority).await;
+        let choice = |key: &str| timed[key].parameter_choice.clone().unwrap();
+        assert_eq!(choice("souk_lane"), ParameterChoice::StringParam(lane.into()));
+        assert_eq!(choice("souk_batch_rows"), ParameterChoice::Int64Param(2));
+        for part in ["souk_decode_us", "souk_queue_us", "souk_compute_us"] {
+            assert!(matches!(choice(part), ParameterChoice::Int64Param(0..60_000_000)), "{part}: {:?}", choice(part));
+        }
+    }
+    for timing in [None, Some(false)] {
+        let untold = parameters(timing, 1).await;
+        assert!(!untold.keys().any(|key| key.starts_with("souk_")), "{untold:?}");
     }
 }
 
