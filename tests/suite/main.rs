@@ -62,6 +62,8 @@ mod streams;
 #[cfg(feature = "torch")]
 mod tensors;
 #[cfg(feature = "torch")]
+mod traces;
+#[cfg(feature = "torch")]
 mod traffic;
 #[cfg(feature = "torch")]
 mod trials;
