@@ -9,7 +9,7 @@
 //!                            │                            └→ rows → cost
 //!                            └→ stack → rows, cost, error
 //! cli → manifest, model; manifest → rows
-//! server, stack, trial → telemetry
+//! cli, server, stack, trial, registry → telemetry
 //! ```
 //!
 //! | room | what it is for | what it does not know |
