@@ -84,7 +84,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::telemetry::{Journeys, Metrics};
+    use crate::telemetry::{Journeys, Metrics, Port};
 
     /// HTTP/2's preface and empty settings (RFC 9113, sections 3.4 and 6.5).
     const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -92,8 +92,10 @@ mod tests {
     async fn client() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let observe = ObserveLayer::new(Metrics::none(), Journeys::new(Metrics::none()));
-        serve(Incoming::new(listener, 8), Routes::default(), observe, CancellationToken::new());
+        let metrics = Metrics::none();
+        let incoming = Incoming::new(listener, 8, (&metrics, Port::Data));
+        let observe = ObserveLayer::new(metrics.clone(), Journeys::new(metrics));
+        serve(incoming, Routes::default(), observe, CancellationToken::new());
         client
     }
 
