@@ -47,3 +47,24 @@ async fn say(journeys: Journeys, finish: CancellationToken) {
         since = Instant::now();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{pause, sleep};
+
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    #[tokio::test]
+    async fn requests_are_summed_up_each_minute_and_at_the_end() {
+        pause();
+        let journeys = Journeys::new(Metrics::none());
+        let summaries = Summaries::start(journeys.clone());
+        journeys.begin("x", None).end("INTERNAL");
+        sleep(EVERY + Duration::from_millis(1)).await;
+        assert_eq!(journeys.tally().take(), None, "it was said");
+        journeys.begin("x", None).end("INTERNAL");
+        summaries.finish().await;
+        assert_eq!(journeys.tally().take(), None, "it was said");
+    }
+}

@@ -86,7 +86,7 @@ impl Tally {
         self.took.iter().enumerate().for_each(|(bucket, count)| took.add(bucket, count.swap(0, Relaxed)));
         let mut versions = Vec::new();
         self.answered.each(|model, of| {
-            versions.extend(taken(of).into_iter().map(|(version, count)| (format!("{model} {version}"), count)));
+            versions.extend(taken(of).into_iter().map(|(version, count)| (format!("{model}/{version}"), count)));
         });
         let (rows, reasons) = (self.rows.swap(0, Relaxed), taken(&self.reasons));
         (requests > 0).then_some(Summary { requests, rows, took, codes, reasons, versions })
@@ -113,7 +113,7 @@ impl Summary {
         let per_second = self.requests as f64 / over.as_secs_f64().max(f64::MIN_POSITIVE);
         let share = |share| self.took.percentile(share).map(millis);
         info!(
-            seconds = over.as_secs_f64().round(),
+            seconds = over.as_secs(),
             requests = self.requests,
             per_second = (per_second * 10.0).round() / 10.0,
             rows = self.rows,
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!((summary.requests, summary.rows, summary.took.count()), (4, 15, 2));
         assert_eq!(named(&summary.codes).unwrap(), "OK 2, INVALID_ARGUMENT 1, RESOURCE_EXHAUSTED 1");
         assert_eq!(named(&summary.reasons).unwrap(), "wait 1");
-        assert_eq!(named(&summary.versions).unwrap(), "m 3 2, m 4 1");
+        assert_eq!(named(&summary.versions).unwrap(), "m/3 2, m/4 1");
         let p50 = summary.took.percentile(0.5).unwrap().as_secs_f64();
         assert!((p50 / 0.008 - 1.0).abs() < 0.05, "{p50} s");
         assert_eq!(tally.take(), None);

@@ -178,7 +178,7 @@ async fn what_became_of_the_last_requests_is_told_when_the_server_ends() {
     assert_eq!((&said["requests"], &said["rows"], &said["level"]), (&4.into(), &7.into(), &"INFO".into()), "{said:#}");
     assert_eq!(said["codes"], "OK 3, INVALID_ARGUMENT 1");
     let version = super::common::models::newest("merchant_gmv").version;
-    assert_eq!(said["versions"], format!("merchant_gmv {version} 3"));
+    assert_eq!(said["versions"], format!("merchant_gmv/{version} 3"));
     assert!(said["p50_ms"].as_f64() <= said["p99_ms"].as_f64() && said["p50_ms"].as_f64() > Some(0.0), "{said:#}");
     assert!(!server.log().contains("souk::access"), "debug is off");
 }
