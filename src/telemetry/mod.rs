@@ -9,6 +9,7 @@
 
 mod bound;
 mod exposition;
+mod history;
 mod kept;
 mod table;
 
@@ -18,6 +19,7 @@ use opentelemetry::metrics::{Meter, MeterProvider as _, NoopMeterProvider};
 
 use bound::Instruments;
 pub use exposition::{Exposition, ExpositionError};
+pub use history::{Figure, History, Name, Reading, Stretch};
 pub use table::{METRICS, Metric};
 
 /// Takes what is measured. Clones share it.
