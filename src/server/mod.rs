@@ -11,6 +11,7 @@ mod http;
 mod incoming;
 mod keeping;
 mod observe;
+mod page;
 mod telemetry;
 mod transport;
 mod trials;
@@ -32,7 +33,11 @@ use crate::{
     telemetry::{Exposition, ExpositionError, Live, Metrics},
 };
 
-use self::{http::Probed, incoming::Incoming};
+use self::{
+    http::Probed,
+    incoming::Incoming,
+    page::{Page, Sources},
+};
 
 pub use telemetry::{TelemetryError, log_to_stderr};
 
@@ -68,6 +73,9 @@ pub enum ServerError {
     /// The system refused a thread for loading models.
     #[error("the thread that prepares models did not start")]
     Preparation(#[source] io::Error),
+    /// The system refused the thread that writes the page.
+    #[error("the thread that writes the page did not start")]
+    Page(#[source] io::Error),
     /// The system refused the thread that compares versions.
     #[error("the thread that compares versions did not start")]
     Trials(#[source] io::Error),
@@ -136,10 +144,22 @@ impl Server {
         let (metrics, exposition) = measured(&self.registry, engines.release())?;
         let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
-        let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
-        let http = http::serve(self.http, probed, close.clone());
-        let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
         let trials = trials::start(&self.settings, &self.registry, &metrics, &setup)?;
+        let events = Events::new();
+        let probed =
+            Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition: exposition.clone() };
+        let page = Page::start(Sources {
+            registry: Arc::clone(&self.registry),
+            drain: self.drain.clone(),
+            exposition,
+            events: events.clone(),
+            trials: trials.clone(),
+            noted: Box::new(page::Noted::default),
+            libtorch: engines.release().to_owned(),
+        })
+        .map_err(ServerError::Page)?;
+        let http = http::serve(self.http, probed, page.clone(), close.clone());
+        let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
         let admin_port = self.admin.local_addr().map_or(0, |address| address.port());
         let rooms = data::Rooms { stack, trials: trials.clone(), admin_port };
         let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
@@ -147,10 +167,10 @@ impl Server {
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
         let mut transport = transport::serve(incoming, routes, metrics.clone(), close.clone());
 
-        let events = Events::new();
         let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;
         let keeper = keeping::keep(&self.settings, &self.registry, &events, preparation, metrics)?;
         let _guard = trials::guard(&self.registry, &trials, &keeper);
+        let _followed = page::follow(&page, &self.registry, &keeper);
         let administered = Administered {
             registry: Arc::clone(&self.registry),
             keeper,

@@ -1,0 +1,141 @@
+//! Calls by method and code, and single requests that were slow or refused.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::millis;
+
+/// So many calls of a method ended with a code.
+#[derive(Serialize)]
+pub(super) struct Call {
+    method: String,
+    code: String,
+    /// Since the start.
+    count: u64,
+}
+
+impl From<((String, String), u64)> for Call {
+    fn from(((method, code), count): ((String, String), u64)) -> Self {
+        Self { method, code, count }
+    }
+}
+
+/// Requests of the last minutes that are worth a look.
+#[derive(Default)]
+pub(in crate::server) struct Noted {
+    /// The slowest ones, slowest first.
+    pub(in crate::server) slowest: Vec<NotedRequest>,
+    /// Those that were refused, newest first.
+    pub(in crate::server) refused: Vec<NotedRequest>,
+}
+
+/// One request; nothing of what it asked for.
+#[allow(dead_code, reason = "nobody notes requests yet")]
+pub(in crate::server) struct NotedRequest {
+    pub(in crate::server) at: SystemTime,
+    pub(in crate::server) method: &'static str,
+    pub(in crate::server) code: &'static str,
+    pub(in crate::server) reason: Option<&'static str>,
+    pub(in crate::server) model: String,
+    pub(in crate::server) version: u64,
+    pub(in crate::server) rows: usize,
+    pub(in crate::server) lane: &'static str,
+    pub(in crate::server) trace_id: Option<String>,
+    pub(in crate::server) took: Duration,
+    pub(in crate::server) decode: Duration,
+    pub(in crate::server) queue: Duration,
+    pub(in crate::server) compute: Duration,
+    pub(in crate::server) batch_rows: usize,
+}
+
+#[derive(Serialize)]
+pub(super) struct NotedState {
+    slowest: Vec<RequestState>,
+    refused: Vec<RequestState>,
+}
+
+/// Durations in seconds.
+#[derive(Serialize)]
+struct RequestState {
+    at: u64,
+    method: &'static str,
+    code: &'static str,
+    reason: Option<&'static str>,
+    model: String,
+    /// `null` where none was resolved.
+    version: Option<u64>,
+    rows: usize,
+    lane: &'static str,
+    trace_id: Option<String>,
+    took: f64,
+    decode: f64,
+    queue: f64,
+    compute: f64,
+    batch_rows: usize,
+}
+
+impl From<Noted> for NotedState {
+    fn from(noted: Noted) -> Self {
+        let told = |requests: Vec<NotedRequest>| requests.into_iter().take(MOST).map(told).collect();
+        Self { slowest: told(noted.slowest), refused: told(noted.refused) }
+    }
+}
+
+/// Requests of each kind that are shown.
+const MOST: usize = 50;
+
+fn told(request: NotedRequest) -> RequestState {
+    RequestState {
+        at: millis(request.at),
+        method: request.method,
+        code: request.code,
+        reason: request.reason,
+        model: request.model,
+        version: Some(request.version).filter(|version| *version > 0),
+        rows: request.rows,
+        lane: request.lane,
+        trace_id: request.trace_id,
+        took: request.took.as_secs_f64(),
+        decode: request.decode.as_secs_f64(),
+        queue: request.queue.as_secs_f64(),
+        compute: request.compute.as_secs_f64(),
+        batch_rows: request.batch_rows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    fn request(version: u64) -> NotedRequest {
+        NotedRequest {
+            at: UNIX_EPOCH + Duration::from_secs(7),
+            method: "souk.v1.MerchantGmvService/PredictGmv",
+            code: "RESOURCE_EXHAUSTED",
+            reason: Some("queue_full"),
+            model: "merchant_gmv".into(),
+            version,
+            rows: 3,
+            lane: "runner",
+            trace_id: None,
+            took: Duration::from_millis(250),
+            decode: Duration::ZERO,
+            queue: Duration::from_millis(200),
+            compute: Duration::from_millis(50),
+            batch_rows: 64,
+        }
+    }
+
+    #[test]
+    fn requests_are_told_in_seconds_and_at_most_fifty_of_a_kind() {
+        let noted = Noted { slowest: (0..70).map(request).collect(), refused: vec![request(0)] };
+        let told = serde_json::to_value(NotedState::from(noted)).unwrap();
+        assert_eq!(told["slowest"].as_array().unwrap().len(), 50);
+        assert_eq!((&told["slowest"][1]["took"], &told["slowest"][1]["version"]), (&0.25.into(), &1.into()));
+        assert_eq!((&told["refused"][0]["at"], &told["refused"][0]["reason"]), (&7000.into(), &"queue_full".into()));
+        assert!(told["refused"][0]["version"].is_null());
+    }
+}
