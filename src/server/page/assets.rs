@@ -23,7 +23,7 @@ const SVG: &str = "image/svg+xml";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Where each file is, what it is, and its bytes.
-const FILES: [(&str, &str, &[u8]); 17] = [
+const FILES: [(&str, &str, &[u8]); 19] = [
     ("/", HTML, include_bytes!("assets/index.html")),
     ("/page/page.css", CSS, include_bytes!("assets/page.css")),
     ("/page/parts.css", CSS, include_bytes!("assets/parts.css")),
@@ -32,6 +32,8 @@ const FILES: [(&str, &str, &[u8]); 17] = [
     ("/page/feed.js", JAVASCRIPT, include_bytes!("assets/feed.js")),
     ("/page/tree.js", JAVASCRIPT, include_bytes!("assets/tree.js")),
     ("/page/words.js", JAVASCRIPT, include_bytes!("assets/words.js")),
+    ("/page/parts.js", JAVASCRIPT, include_bytes!("assets/parts.js")),
+    ("/page/attention.js", JAVASCRIPT, include_bytes!("assets/attention.js")),
     ("/page/chart.js", JAVASCRIPT, include_bytes!("assets/chart.js")),
     ("/page/charts.js", JAVASCRIPT, include_bytes!("assets/charts.js")),
     ("/page/model.js", JAVASCRIPT, include_bytes!("assets/model.js")),
