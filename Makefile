@@ -87,6 +87,15 @@ proto-lint: ## Check the protos with buf (needs npx)
 watch-test: build ## Check rules, alerts and dashboard with a real Prometheus (needs prometheus and ghz)
 	python3 deploy/prometheus/check.py --souk $(TARGET)/release/souk
 
+# Its packages are those of the lock file, and the browser is the system's: nothing is fetched beside them.
+.PHONY: test-page
+test-page: setup ## Drive the page in headless Chromium (needs npm and chromium), with screenshots in target/page
+	@command -v npm >/dev/null || { echo "missing: npm, which comes with Node.js" >&2; exit 1; }
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "missing: chromium (on Debian: sudo apt-get install -y --no-install-recommends chromium)" >&2; exit 1; }
+	cargo build $(CARGO_FLAGS)
+	cd tests/page && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd tests/page && SOUK_PROGRAM=$(abspath $(TARGET))/debug/souk npx --no-install playwright test $(ARGS)
+
 .PHONY: deny
 deny: $(CARGO_DENY) ## Check the licences and sources of all dependencies
 	$(CARGO_DENY) --config .deny.toml check --hide-inclusion-graph bans licenses sources

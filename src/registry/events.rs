@@ -74,6 +74,12 @@ impl Events {
         let _ = self.told.send(event);
     }
 
+    /// The last events, oldest first.
+    pub fn last(&self) -> Vec<Event> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.iter().cloned().collect()
+    }
+
     /// The last events, oldest first, and those to come.
     pub fn listen(&self) -> (Vec<Event>, broadcast::Receiver<Event>) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,5 @@
-//! `/livez`, `/readyz` and `/metrics` over HTTP/1, for probes, Prometheus and people.
+//! `/livez`, `/readyz` and `/metrics` over HTTP/1, for probes and Prometheus, and the page
+//! for people.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +23,10 @@ use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::incoming::Incoming;
+use super::{
+    incoming::Incoming,
+    page::{self, Page},
+};
 use crate::{
     api::Drain,
     registry::{Arm, Model, Registry, is_ready},
@@ -79,13 +83,14 @@ struct RejectedVersion {
 }
 
 /// Serves until `close`.
-pub(super) fn serve(listener: TcpListener, probed: Probed, close: CancellationToken) -> JoinHandle<()> {
+pub(super) fn serve(listener: TcpListener, probed: Probed, page: Page, close: CancellationToken) -> JoinHandle<()> {
     let incoming = Incoming::new(listener, CONNECTIONS, (&probed.metrics, Port::Http));
     let router = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(probed);
+        .with_state(probed)
+        .merge(page::routes(page));
     tokio::spawn(accept(incoming, router, close))
 }
 
@@ -194,7 +199,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (metrics, exposition) = Metrics::new().unwrap();
         let probed = Probed { registry: Arc::default(), drain: Drain::default(), metrics, exposition };
-        serve(listener, probed, CancellationToken::new());
+        serve(listener, probed, Page::silent(), CancellationToken::new());
         client
     }
 

@@ -12,6 +12,7 @@ mod incoming;
 mod keeping;
 mod measured;
 mod observe;
+mod page;
 mod summary;
 mod telemetry;
 mod transport;
@@ -33,7 +34,14 @@ use crate::{
     telemetry::{ExpositionError, OtlpError, Port},
 };
 
-use self::{http::Probed, incoming::Incoming, measured::Measured, observe::ObserveLayer, summary::Summaries};
+use self::{
+    http::Probed,
+    incoming::Incoming,
+    measured::Measured,
+    observe::ObserveLayer,
+    page::{Page, Sources},
+    summary::Summaries,
+};
 
 pub use telemetry::{TelemetryError, log_to_stderr};
 
@@ -69,6 +77,9 @@ pub enum ServerError {
     /// The system refused a thread for loading models.
     #[error("the thread that prepares models did not start")]
     Preparation(#[source] io::Error),
+    /// The system refused the thread that writes the page.
+    #[error("the thread that writes the page did not start")]
+    Page(#[source] io::Error),
     /// The system refused the thread that compares versions.
     #[error("the thread that compares versions did not start")]
     Trials(#[source] io::Error),
@@ -143,15 +154,26 @@ impl Server {
         let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
         let summaries = Summaries::start(journeys.clone());
+        let trials = trials::start(&self.settings, &self.registry, &metrics, &setup)?;
+        let events = Events::new();
         let probed = Probed {
             registry: Arc::clone(&self.registry),
             drain: self.drain.clone(),
             metrics: metrics.clone(),
-            exposition,
+            exposition: exposition.clone(),
         };
-        let http = http::serve(self.http, probed, close.clone());
+        let page = Page::start(Sources {
+            registry: Arc::clone(&self.registry),
+            drain: self.drain.clone(),
+            exposition,
+            events: events.clone(),
+            trials: trials.clone(),
+            noted: journeys.noted().clone(),
+            libtorch: engines.release().to_owned(),
+        })
+        .map_err(ServerError::Page)?;
+        let http = http::serve(self.http, probed, page.clone(), close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
-        let trials = trials::start(&self.settings, &self.registry, &metrics, &setup)?;
         let admin_port = self.admin.local_addr().map_or(0, |address| address.port());
         let rooms = data::Rooms { stack, trials: trials.clone(), admin_port };
         let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
@@ -161,10 +183,10 @@ impl Server {
         let observe = ObserveLayer::new(metrics.clone(), journeys.clone());
         let mut transport = transport::serve(incoming, routes, observe, close.clone());
 
-        let events = Events::new();
         let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;
         let keeper = keeping::keep(&self.settings, &self.registry, &events, preparation, metrics.clone())?;
         let _guard = trials::guard(&self.registry, &trials, &keeper);
+        let _followed = page::follow(&page, &self.registry, &keeper);
         let administered = Administered {
             registry: Arc::clone(&self.registry),
             keeper,

@@ -7,7 +7,7 @@ use opentelemetry::{
     metrics::{Meter, MeterProvider as _},
 };
 use opentelemetry_sdk::{Resource, error::OTelSdkError, metrics::SdkMeterProvider};
-use prometheus::{Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder, proto::MetricFamily};
 use thiserror::Error;
 
 use super::{exemplars::Exemplars, openmetrics, pushed::Pushed};
@@ -81,7 +81,12 @@ impl Exposition {
     ///
     /// [`ExpositionError::Text`] where one of them has no form as text.
     pub fn text(&self) -> Result<String, ExpositionError> {
-        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+        Ok(TextEncoder::new().encode_to_string(&self.families())?)
+    }
+
+    /// The same, as it is before it is text.
+    pub(super) fn families(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
 
     /// All metrics as they are now, in the text format of OpenMetrics 1.0, with a trace for

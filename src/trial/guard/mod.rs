@@ -63,7 +63,7 @@ impl Guard {
     fn look_at_one(&mut self, name: &str, model: &Model, at: Duration) -> Option<Breach> {
         let limits = &model.policy.guard;
         let found = canary(model).and_then(|(stable, canary)| {
-            let evidence = self.evidence([stable, canary], limits, at)?;
+            let evidence = self.trials.evidence_at([stable, canary], limits, at)?;
             Some((canary.manifest.version, broken(limits, &evidence)?))
         });
         let Some((version, broken)) = found else {
@@ -82,18 +82,6 @@ impl Guard {
         self.streaks.remove(name);
         Some(Breach { model: name.to_owned(), version, broken })
     }
-
-    /// `None` where nothing was counted of both versions yet.
-    fn evidence(&self, [stable, canary]: [&Arc<Version>; 2], limits: &GuardLimits, at: Duration) -> Option<Evidence> {
-        let seen = |version| self.trials.seen_at(version, at, limits.window);
-        let compared = self.trials.comparisons(&stable.manifest.model);
-        Some(Evidence {
-            canary: seen(canary)?,
-            stable: seen(stable)?,
-            cost_ratio: cost_ratio(&compared, stable, canary),
-            divergence: divergence(&compared, stable, canary),
-        })
-    }
 }
 
 impl Streak {
@@ -105,6 +93,32 @@ impl Streak {
             self.last = at;
         }
         counts
+    }
+}
+
+impl Trials {
+    /// What a model's guard judges its canary by now; `None` where it has none, or nothing
+    /// was counted yet.
+    pub fn evidence(&self, model: &Model) -> Option<Evidence> {
+        let (stable, canary) = canary(model)?;
+        self.evidence_at([stable, canary], &model.policy.guard, self.now())
+    }
+
+    /// `None` where nothing was counted of both versions yet.
+    fn evidence_at(
+        &self,
+        [stable, canary]: [&Arc<Version>; 2],
+        limits: &GuardLimits,
+        at: Duration,
+    ) -> Option<Evidence> {
+        let seen = |version| self.seen_at(version, at, limits.window);
+        let compared = self.comparisons(&stable.manifest.model);
+        Some(Evidence {
+            canary: seen(canary)?,
+            stable: seen(stable)?,
+            cost_ratio: cost_ratio(&compared, stable, canary),
+            divergence: divergence(&compared, stable, canary),
+        })
     }
 }
 
