@@ -9,14 +9,15 @@ use super::ServerError;
 use crate::{
     config::TelemetryConfig,
     registry::{Arm, Registry, Resident},
-    telemetry::{Exposition, Identity, Journeys, Live, Metrics, Otlp, Sampling, Traces},
+    telemetry::{Exposition, Identity, Live, Metrics, Otlp, Sampling, Traces},
 };
 
 /// Metrics, and who is told of them.
 pub(super) struct Measured {
     pub(super) metrics: Metrics,
     pub(super) exposition: Exposition,
-    pub(super) journeys: Journeys,
+    /// Where there is a collector.
+    pub(super) traces: Option<Traces>,
     /// Where there is a collector.
     pub(super) otlp: Option<Otlp>,
 }
@@ -28,14 +29,12 @@ impl Measured {
         let endpoint = &telemetry.otlp_endpoint;
         if endpoint.is_empty() {
             let (metrics, exposition) = Metrics::new()?;
-            let journeys = Journeys::new(metrics.clone());
-            return Ok(Self { metrics, exposition, journeys, otlp: None });
+            return Ok(Self { metrics, exposition, traces: None, otlp: None });
         }
         let (metrics, exposition) = Metrics::pushed_as(&identity(address))?;
         let otlp = Otlp::start(endpoint, &metrics, &exposition)?;
         let traces = Traces::start(&otlp, &metrics, sampling(telemetry, address));
-        let journeys = Journeys::new(metrics.clone()).traced(traces);
-        Ok(Self { metrics, exposition, journeys, otlp: Some(otlp) })
+        Ok(Self { metrics, exposition, traces: Some(traces), otlp: Some(otlp) })
     }
 
     /// Has this build shown, and which versions answer.

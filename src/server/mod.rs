@@ -29,10 +29,10 @@ use crate::{
     model::Engines,
     registry::{Events, Registry, ScanError},
     stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
-    telemetry::{ExpositionError, OtlpError},
+    telemetry::{ExpositionError, Journeys, OtlpError},
 };
 
-use self::{http::Probed, incoming::Incoming, measured::Measured, observe::ObserveLayer};
+use self::{http::Probed, incoming::Incoming, measured::Measured};
 
 pub use telemetry::{TelemetryError, log_to_stderr};
 
@@ -138,9 +138,10 @@ impl Server {
         let close = CancellationToken::new();
         let measured = Measured::new(&self.settings.telemetry, self.data.local_addr().ok())?;
         measured.show_models(&self.registry, engines.release());
-        let Measured { metrics, exposition, journeys, otlp } = measured;
+        let Measured { metrics, exposition, traces, otlp } = measured;
         let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
+        let journeys = Journeys::new(metrics.clone()).traced(traces);
         let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
         let http = http::serve(self.http, probed, close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
@@ -150,8 +151,7 @@ impl Server {
         let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
         let routes = routes.add_service(health_service);
         let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
-        let mut transport =
-            transport::serve(incoming, routes, ObserveLayer::new(metrics.clone(), journeys), close.clone());
+        let mut transport = transport::serve(incoming, routes, (metrics.clone(), journeys), close.clone());
 
         let events = Events::new();
         let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;

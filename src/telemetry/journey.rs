@@ -132,9 +132,9 @@ impl Journeys {
         Self { metrics, traces: None }
     }
 
-    /// The same, which are told as traces too.
-    pub fn traced(self, traces: Traces) -> Self {
-        Self { traces: Some(traces), ..self }
+    /// The same, which are told as traces too, where somebody takes these.
+    pub fn traced(self, traces: Option<Traces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// A request came; its method is of a bounded set.
