@@ -1,4 +1,5 @@
-//! What the server measures of itself, for dashboards and alarms.
+//! What the server measures of itself, for dashboards and alarms, and what it tells of
+//! single requests as traces.
 //!
 //! Counted once, at one place, by pass and by call rather than by row. An update
 //! finds its counters by model and version, or by method, and takes no lock but

@@ -117,8 +117,8 @@ async fn errors_and_the_slowest_are_there_at_ratio_0_and_others_are_not() {
         assert_eq!(reply.metadata().get(Context::HEADER), None);
     }
     client.predict_gmv(forecasts_of(Vec::new())).await.unwrap_err();
-    // The reply is OK, its row is not.
-    client.predict_gmv(of(RAISES)).await.unwrap();
+    // The reply is OK, one of its rows is not.
+    client.predict_gmv(forecasts_of(vec![rated(1.0), rated(RAISES)])).await.unwrap();
     let are_there = |spans: &[Span], why: &str, count: usize| {
         calls(spans).into_iter().filter(|span| sampled_as(span, why)).count() >= count
     };
@@ -127,6 +127,10 @@ async fn errors_and_the_slowest_are_there_at_ratio_0_and_others_are_not() {
     let codes: Vec<_> = errors.iter().filter_map(|span| text(span, "rpc.response.status_code")).collect();
     assert_eq!(codes, ["INVALID_ARGUMENT", "OK"]);
     assert_eq!(text(errors[1], "souk.rows_failed"), Some("1".into()));
+    // Both rows together, and each alone.
+    let batches = named(&spans, "batch");
+    let batch = batches.iter().find(|batch| batch.parent_span_id == errors[1].span_id).unwrap();
+    assert_eq!(["souk.batch.passes", "souk.batch.ran_on"].map(|key| text(batch, key).unwrap()), ["3", "runner"]);
     let windows = begun.elapsed().as_secs() as usize / 5 + 1;
     let slowest = calls(&spans).len() - errors.len();
     assert!(slowest <= 5 * windows, "{slowest} in {windows} windows");

@@ -267,6 +267,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_caller_is_told_where_in_his_trace_the_call_stands() {
+        let (layer, _exposition) = metrics();
+        let span = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let service =
+            || layer.layer(service_fn(|_| ready(Ok::<_, Infallible>(Status::not_found("seven").into_http()))));
+        let mut asked = request("/grpc.health.v1.Health/Check");
+        assert_eq!(service().oneshot(asked).await.unwrap().headers().get(Span::HEADER), None);
+        asked = request("/grpc.health.v1.Health/Check");
+        asked.headers_mut().insert(Span::HEADER, span.parse().unwrap());
+        assert_eq!(service().oneshot(asked).await.unwrap().headers().get(Span::HEADER).unwrap(), span);
+    }
+
+    #[tokio::test]
     async fn what_is_no_answer_of_grpc_is_unknown() {
         let (layer, exposition) = metrics();
         let _kept = answered(&layer, "/", Response::new(Body::empty())).await;

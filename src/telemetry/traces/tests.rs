@@ -1,7 +1,9 @@
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
+
+use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::telemetry::{Exposition, Journeys, Leg, Reason};
+use crate::telemetry::{Exposition, Identity, Journeys, Leg, Reason};
 
 const METHOD: &str = "souk.v1.MerchantGmvService/PredictGmv";
 const STREAM: &str = "souk.v1.MerchantGmvService/StreamGmv";
@@ -150,6 +152,26 @@ fn what_nobody_fetches_is_bounded() {
     }
     assert_eq!(rig.sending.count(), WAITING);
     assert_eq!(rig.dropped(), u64::from(20 * A_SECOND) - WAITING as u64);
+}
+
+#[tokio::test]
+async fn what_is_left_is_sent_at_the_end() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (metrics, exposition) = Metrics::pushed_as(&Identity { version: "0", instance: "test".into() }).unwrap();
+    let otlp = Otlp::start(&format!("http://{nobody}"), &metrics, &exposition).unwrap();
+    let (traces, sending) = Traces::new(0.0, metrics.clone(), Spans::new("127.0.0.1".into(), 50051));
+    Journeys::new(metrics).traced(traces).begin(METHOD, None).end("INTERNAL");
+    let ended = CancellationToken::new();
+    ended.cancel();
+    otlp.spawn(|collector, _| sending.run(collector, ended));
+    // Nobody was there, but that it was sent is counted.
+    let sent = "souk_telemetry_export_failures_total{signal=\"traces\"} 1";
+    let counted = async {
+        while !exposition.text().unwrap().lines().any(|line| line == sent) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), counted).await.unwrap();
 }
 
 #[test]
