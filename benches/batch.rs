@@ -85,7 +85,7 @@ fn journeys() -> anyhow::Result<(Journeys, Journeys, Otlp)> {
     let sampling = Sampling { ratio: 0.01, address: "127.0.0.1".into(), port: 50051 };
     let traces = Traces::start(&otlp, &metrics, sampling);
     let counted = Journeys::new(metrics);
-    Ok((counted.clone(), counted.traced(Some(traces)), otlp))
+    Ok((counted.clone(), counted.traced(traces), otlp))
 }
 
 impl Bench {
