@@ -61,6 +61,10 @@ image: ## Build the image (IMAGE=souk, ENGINE=docker|podman|buildah)
 	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1) \
 		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) .
 
+.PHONY: image-check
+image-check: ## Run the image locked up, and ask it what the README asks (needs grpcurl; with buildah root)
+	python3 deploy/image/check.py --engine "$(ENGINE)" --image $(IMAGE)
+
 .PHONY: sbom
 sbom: $(CARGO_CYCLONEDX) ## Write what the program is made of, target/sbom.cdx.json (CycloneDX); the image has its own
 	@mkdir -p $(TARGET)
