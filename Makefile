@@ -30,7 +30,7 @@ endif
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ## Build and run
 
@@ -72,7 +72,7 @@ sbom: $(CARGO_CYCLONEDX) ## Write what the program is made of, target/sbom.cdx.j
 
 .PHONY: clean
 clean: ## Remove what was built here; the caches outside stay
-	rm -rf .venv .venv-train .venv-clients .libtorch
+	rm -rf .venv .venv-train .venv-deploy .libtorch
 	cargo clean
 	@echo "kept: $(CACHE) (libtorch and tools, shared by all clones)"
 
@@ -114,10 +114,26 @@ watch-test: build ## Check rules, alerts and dashboard with a real Prometheus (n
 SOUK ?=
 
 .PHONY: test-clients
-test-clients: setup ## Run the example clients against real servers (needs Go, Node.js and Python)
-	@deploy/setup/venv.sh .venv-clients deploy/clients/python/requirements.txt deploy/clients/requirements-test.txt
+test-clients: setup venv-deploy ## Run the example clients against real servers (needs Go, Node.js and Python)
 	$(if $(SOUK),,cargo build $(CARGO_FLAGS))
-	BUF="$(BUF)" .venv-clients/bin/python deploy/clients/check.py --souk $(or $(SOUK),$(TARGET)/debug/souk) $(ARGS)
+	BUF="$(BUF)" .venv-deploy/bin/python deploy/clients/check.py --souk $(or $(SOUK),$(TARGET)/debug/souk) $(ARGS)
+
+.PHONY: deploy-test
+deploy-test: venv-deploy ## Check what is deployed to Kubernetes and KServe against their schemas (needs Go)
+	@mkdir -p $(CACHE)
+	.venv-deploy/bin/python deploy/kubernetes/check.py --cache $(CACHE)
+
+.PHONY: venv-deploy
+venv-deploy:
+	@deploy/setup/venv.sh .venv-deploy deploy/clients/python/requirements.txt deploy/clients/requirements-test.txt deploy/kubernetes/requirements.txt
+
+PROMETHEUS_RULE := deploy/kubernetes/components/monitoring/prometheusrule.yaml
+
+.PHONY: prometheus-rule
+prometheus-rule: ## Wrap deploy/prometheus/rules.yml for the Prometheus operator
+	@sed '/^spec:$$/q' $(PROMETHEUS_RULE) > $(PROMETHEUS_RULE).new
+	@sed 's/^\(.\)/  \1/' deploy/prometheus/rules.yml >> $(PROMETHEUS_RULE).new
+	@mv $(PROMETHEUS_RULE).new $(PROMETHEUS_RULE)
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Check the licences and sources of all dependencies

@@ -2,12 +2,12 @@
 """Runs the tests of the example clients against real servers.
 
     make test-clients
-    python3 deploy/clients/check.py --souk target/debug/souk [--tls] [LANGUAGE …]
+    python3 deploy/clients/check.py --souk target/debug/souk [LANGUAGE …]
 
-Four servers of the shipped models: two that calls shall take turns over; one whose queue is full with one row, which then
-waits for half a second; and one behind TLS, with and without certificates of clients. TLS is this program's own, in
-front of a plain server, unless `--tls` says that the server speaks it. Each language makes its stubs from proto/ and
-runs its own tests, which read where the servers are:
+Servers of the shipped models: two that calls shall take turns over; one whose queue is full with one row, which then waits
+for half a second; and two behind TLS, of which one wants certificates of clients. Where the reference of settings has no
+TLS, it is this program's own, in front of a plain server. Each language makes its stubs from proto/ and runs its own tests,
+which read where the servers are:
 
     SOUK_BOTH=address,address  SOUK_METRICS=url,url  SOUK_FULL  SOUK_TLS  SOUK_MTLS
     SOUK_KEYS: a folder with roots.pem, client.pem, client.key, token, and others.pem, which signed nothing here
@@ -28,7 +28,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -38,6 +37,7 @@ import trustme
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PROTO = ROOT / "proto"
+REFERENCE = ROOT / "deploy" / "souk.reference.toml"
 PATIENCE_S = 60
 BUF = os.environ.get("BUF", "npx --yes @bufbuild/buf").split()
 TOOLS = {"go": "https://go.dev/dl (1.26 or newer)", "npm": "Node.js 20 or newer", "npx": "Node.js 20 or newer"}
@@ -51,19 +51,19 @@ LANGUAGES = {
         [*BUF, "generate", PROTO],
         ["go", "vet", "./..."],
         ["go", "test", "-count=1", "."],
-        ["go", "run", ".", "-servers", "{both}"],
+        ["go", "run", ".", "-servers", "{both}", "-deadline", f"{PATIENCE_S}s"],
     ],
     "python": [
         [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTO}", *PYTHON_OUT, *PROTOS],
         [sys.executable, "-m", "unittest", "-q", "test_client"],
-        [sys.executable, "client.py", "--servers", "ipv4:{both}"],
+        [sys.executable, "client.py", "--servers", "ipv4:{both}", "--deadline", f"{PATIENCE_S}"],
     ],
     "typescript": [
         ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline", "--ignore-scripts"],
         ["npm", "run", "--silent", "generate"],
         ["npm", "run", "--silent", "build"],
         ["npm", "test", "--silent"],
-        ["node", "dist/client.js", "ipv4:{both}"],
+        ["node", "dist/client.js", "--servers", "ipv4:{both}", "--deadline", f"{PATIENCE_S}"],
     ],
 }
 
@@ -71,14 +71,13 @@ LANGUAGES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--souk", type=Path, required=True, help="the program")
-    parser.add_argument("--tls", action="store_true", help="the server speaks TLS itself")
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE", help=", ".join(LANGUAGES))
     arguments = parser.parse_args()
     check_tools(arguments.souk)
     # So that what was started is ended then too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     with tempfile.TemporaryDirectory(prefix="souk-clients-") as folder, ExitStack() as started:
-        servers = start(arguments.souk.resolve(), Path(folder), started, arguments.tls)
+        servers = start(arguments.souk.resolve(), Path(folder), started)
         for language in arguments.languages or LANGUAGES:
             since = time.monotonic()
             for command in LANGUAGES[language]:
@@ -107,14 +106,15 @@ def run(language: str, command: list, servers: dict) -> None:
 # What is started ------------------------------------------------------------------------------------------------------
 
 
-def start(souk: Path, folder: Path, started: ExitStack, speaks_tls: bool) -> dict:
+def start(souk: Path, folder: Path, started: ExitStack) -> dict:
     keys = folder / "keys"
     authority = write_keys(keys)
     first, second, full = (serve(souk, folder, started, more) for more in ({}, {}, FULL))
-    if speaks_tls:
+    if "[server.tls]" in REFERENCE.read_text("utf-8"):
         own = {"SERVER__TLS__CERT": keys / "server.pem", "SERVER__TLS__KEY": keys / "server.key"}
         tls, _ = serve(souk, folder, started, own)
-        mtls, _ = serve(souk, folder, started, own | {"SERVER__TLS__CLIENT_CA": keys / "roots.pem"})
+        clients = {"SERVER__TLS__CLIENT_CA": keys / "roots.pem", "SERVER__TLS__CLIENT_AUTH": "required"}
+        mtls, _ = serve(souk, folder, started, own | clients)
     else:
         tls = started.enter_context(proxy(authority, first[0], wants_certificate=False))
         mtls = started.enter_context(proxy(authority, first[0], wants_certificate=True))
@@ -122,8 +122,8 @@ def start(souk: Path, folder: Path, started: ExitStack, speaks_tls: bool) -> dic
         "SOUK_BOTH": f"127.0.0.1:{first[0]},127.0.0.1:{second[0]}",
         "SOUK_METRICS": f"http://127.0.0.1:{first[1]}/metrics,http://127.0.0.1:{second[1]}/metrics",
         "SOUK_FULL": f"127.0.0.1:{full[0]}",
-        "SOUK_TLS": f"localhost:{tls}",
-        "SOUK_MTLS": f"localhost:{mtls}",
+        "SOUK_TLS": f"127.0.0.1:{tls}",
+        "SOUK_MTLS": f"127.0.0.1:{mtls}",
         "SOUK_KEYS": str(keys),
     }
 
@@ -133,7 +133,7 @@ def write_keys(folder: Path) -> trustme.CA:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "roots.pem")
     trustme.CA().cert_pem.write_to_path(folder / "others.pem")
-    for name, leaf in [("client", authority.issue_cert("caller")), ("server", authority.issue_cert("localhost"))]:
+    for name, leaf in [("client", authority.issue_cert("caller")), ("server", authority.issue_cert("127.0.0.1"))]:
         leaf.private_key_pem.write_to_path(folder / f"{name}.key")
         for part in leaf.cert_chain_pems:
             part.write_to_path(folder / f"{name}.pem", append=True)
@@ -150,8 +150,11 @@ def serve(souk: Path, folder: Path, started: ExitStack, more: dict) -> tuple:
     environment |= {f"SOUK__{key}": str(value) for key, value in settings.items()}
     environment |= {"SOUK__MODELS__ROOT": str(ROOT / "models")}
     started.enter_context(child(folder / f"souk-{data}.log", [souk, "serve"], environment))
-    wait_for_port(data)
-    if not any("TLS" in key for key in more):
+    if "SERVER__TLS__CERT" in more:
+        context = ssl.create_default_context(cafile=folder / "keys" / "roots.pem")
+        context.load_cert_chain(folder / "keys" / "client.pem", folder / "keys" / "client.key")
+        wait_until_ready(f"https://127.0.0.1:{http}/readyz", context)
+    else:
         wait_until_ready(f"http://127.0.0.1:{http}/readyz")
     return data, http
 
@@ -182,31 +185,16 @@ def free_ports(count: int) -> list:
     return ports
 
 
-def wait_for_port(port: int) -> None:
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_for(f"a server at port {port}", answers)
-
-
-def wait_until_ready(url: str) -> None:
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as reply:
-                return reply.status == 200
-        except OSError:
-            return False
-
-    wait_for(url, answers)
-
-
-def wait_for(what: str, holds) -> None:
+def wait_until_ready(url: str, context: ssl.SSLContext | None = None) -> None:
     until = time.monotonic() + PATIENCE_S
-    while not holds():
-        if time.monotonic() > until:
-            sys.exit(f"{what}: not there after {PATIENCE_S} s")
-        time.sleep(0.05)
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5, context=context):
+                return
+        except OSError as error:
+            if time.monotonic() > until:
+                sys.exit(f"{url}: not ready after {PATIENCE_S} s: {error}")
+            time.sleep(0.05)
 
 
 # TLS in front of a server ---------------------------------------------------------------------------------------------
@@ -217,7 +205,7 @@ def proxy(authority: trustme.CA, port: int, wants_certificate: bool):
     """The port of a TLS server that hands bytes on to a plain one."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["h2"])
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     if wants_certificate:
         authority.configure_trust(context)
         context.verify_mode = ssl.CERT_REQUIRED

@@ -3,8 +3,9 @@
  * when the server said and within a budget, calls spread over all servers, TLS.
  *
  *     npm ci && npm run generate && npm run build
- *     node dist/client.js dns:///localhost:50051
- *     node dist/client.js dns:///souk-headless.shop:50051 --roots ca.pem --cert client.pem --key client.key --token token
+ *     node dist/client.js --servers dns:///localhost:50051
+ *     node dist/client.js --servers dns:///souk-headless.shop:50051 \
+ *         --roots ca.pem --cert client.pem --key client.key --token token
  */
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -172,11 +173,17 @@ export function noodles(): PredictGmvRequest {
 
 async function main(): Promise<void> {
   const text = { type: "string" } as const;
-  const { values, positionals } = parseArgs({
-    options: { roots: text, cert: text, key: text, token: text },
-    allowPositionals: true,
+  const { values } = parseArgs({
+    options: {
+      servers: { ...text, default: "dns:///localhost:50051" },
+      deadline: { ...text, default: "0.5" },
+      roots: text,
+      cert: text,
+      key: text,
+      token: text,
+    },
   });
-  const options: Options = { servers: positionals[0] ?? "dns:///localhost:50051", ...values };
+  const options: Options = { ...values, deadlineMs: Number(values.deadline) * 1000 };
   const client = connect(options);
   const { results } = await call(client.predictGmv.bind(client), noodles(), options);
   client.close();
