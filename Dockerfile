@@ -1,5 +1,5 @@
 # Souk with its models. Build: make image.   Run: docker run --read-only -p 50051:50051 souk
-# Models of your own: -v /path/to/models:/srv/souk/models       (README: "The image")
+# Models of your own: -v /path/to/models:/srv/souk/models       (README: "Deploy it")
 #
 # The stages are in the order in which things change: what is above the sources is kept by the builder's cache, so that a
 # change of ours compiles our crate alone and downloads nothing.
