@@ -9,6 +9,9 @@ MAKEFLAGS += --no-print-directory
 # The same tools for everybody, whatever else is installed.
 BUF_VERSION := 1.75.0
 CARGO_DENY_VERSION := 0.20.2
+CARGO_CYCLONEDX_VERSION := 0.5.9
+
+BUF := npx --yes @bufbuild/buf@$(BUF_VERSION)
 
 # For cargo as a whole, e.g. `make test CARGO_FLAGS=--locked`, and for the server, e.g. `make serve ARGS="--config souk.toml"`.
 CARGO_FLAGS ?=
@@ -16,6 +19,7 @@ ARGS ?=
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/souk
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+CARGO_CYCLONEDX := $(CACHE)/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 TRAINING := models/training
 
@@ -26,7 +30,7 @@ endif
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ## Build and run
 
@@ -47,9 +51,28 @@ build: setup ## Build the server, target/release/souk
 serve: build ## Set up, build and run the server (ARGS="--config souk.toml")
 	@exec $(TARGET)/release/souk serve $(ARGS)
 
+# Whatever builds images here.
+ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(if $(shell command -v $(engine)),$(engine))))
+IMAGE ?= souk
+
+.PHONY: image
+image: ## Build the image (IMAGE=souk, ENGINE=docker|podman|buildah)
+	@test -n "$(ENGINE)" || { echo "missing: docker, podman or buildah" >&2; exit 1; }
+	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) .
+
+.PHONY: image-check
+image-check: ## Run the image locked up, and ask it what the README asks (needs grpcurl; with buildah root)
+	python3 deploy/image/check.py --engine "$(ENGINE)" --image $(IMAGE)
+
+.PHONY: sbom
+sbom: $(CARGO_CYCLONEDX) ## Write what the program is made of, target/sbom.cdx.json (CycloneDX); the image has its own
+	@mkdir -p $(TARGET)
+	PATH="$(dir $(CARGO_CYCLONEDX)):$$PATH" python3 deploy/image/sbom.py --out $(TARGET)/sbom.cdx.json
+
 .PHONY: clean
 clean: ## Remove what was built here; the caches outside stay
-	rm -rf .venv .venv-train .libtorch
+	rm -rf .venv .venv-train .venv-deploy .libtorch
 	cargo clean
 	@echo "kept: $(CACHE) (libtorch and tools, shared by all clones)"
 
@@ -79,9 +102,14 @@ metrics-table: setup ## Renew the README's table of metrics from the one in the 
 		-e '/^<!-- metrics:/,/^<!-- \/metrics/{//!d}' -e '/^<!-- metrics:/r /dev/stdin' README.md
 
 .PHONY: proto-lint
-proto-lint: ## Check the protos with buf (needs npx)
+proto-lint: ## Check the protos with buf: names, format, and that they can be published (needs npx)
 	@command -v npx >/dev/null || { echo "missing: npx, which comes with Node.js" >&2; exit 1; }
-	cd proto && npx --yes @bufbuild/buf@$(BUF_VERSION) lint
+	cd proto && $(BUF) lint
+	cd proto && $(BUF) format --diff --exit-code
+	cd proto && $(BUF) build
+	@# What a push would send, and under which name; a push itself needs an account.
+	cd proto && $(BUF) config ls-modules --format name | grep -x 'buf\.build/[a-z0-9-]*/[a-z0-9-]*'
+	@diff LICENSE proto/LICENSE
 
 .PHONY: watch-test
 watch-test: build ## Check rules, alerts and dashboard with a real Prometheus (needs prometheus and ghz)
@@ -95,16 +123,42 @@ test-page: setup ## Drive the page in headless Chromium (needs npm and chromium)
 	cargo build $(CARGO_FLAGS)
 	cd tests/page && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	cd tests/page && SOUK_PROGRAM=$(abspath $(TARGET))/debug/souk npx --no-install playwright test $(ARGS)
+# Against a build of the tests' kind, or against SOUK=program.
+SOUK ?=
+
+.PHONY: test-clients
+test-clients: setup venv-deploy ## Run the example clients against real servers (needs Go, Node.js and Python)
+	$(if $(SOUK),,cargo build $(CARGO_FLAGS))
+	BUF="$(BUF)" .venv-deploy/bin/python deploy/clients/check.py --souk $(or $(SOUK),$(TARGET)/debug/souk) $(ARGS)
+
+.PHONY: deploy-test
+deploy-test: venv-deploy ## Check what is deployed to Kubernetes and KServe against their schemas (needs Go)
+	@mkdir -p $(CACHE)
+	.venv-deploy/bin/python deploy/kubernetes/check.py --cache $(CACHE)
+
+.PHONY: venv-deploy
+venv-deploy:
+	@deploy/setup/venv.sh .venv-deploy deploy/clients/python/requirements.txt deploy/clients/requirements-test.txt deploy/kubernetes/requirements.txt
+
+PROMETHEUS_RULE := deploy/kubernetes/components/monitoring/prometheusrule.yaml
+
+.PHONY: prometheus-rule
+prometheus-rule: ## Wrap deploy/prometheus/rules.yml for the Prometheus operator
+	@sed '/^spec:$$/q' $(PROMETHEUS_RULE) > $(PROMETHEUS_RULE).new
+	@sed 's/^\(.\)/  \1/' deploy/prometheus/rules.yml >> $(PROMETHEUS_RULE).new
+	@mv $(PROMETHEUS_RULE).new $(PROMETHEUS_RULE)
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Check the licences and sources of all dependencies
 	$(CARGO_DENY) --config .deny.toml check --hide-inclusion-graph bans licenses sources
 
-# Compiled by itself and lightly: it runs for a second. Its target folder is not ours.
-$(CARGO_DENY):
-	@echo "cargo-deny: compiling $(CARGO_DENY_VERSION) into $(CACHE), once per user (some minutes)"
+# Compiled by themselves and lightly: they run for a second. Their target folder is not ours.
+$(CARGO_DENY): VERSION = $(CARGO_DENY_VERSION)
+$(CARGO_CYCLONEDX): VERSION = $(CARGO_CYCLONEDX_VERSION)
+$(CARGO_DENY) $(CARGO_CYCLONEDX):
+	@echo "$(@F): compiling $(VERSION) into $(CACHE), once per user (some minutes)"
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
-		cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(dir $(@D)) cargo-deny
+		cargo install --quiet --locked --version $(VERSION) --root $(dir $(@D)) $(@F)
 
 ## Measure
 

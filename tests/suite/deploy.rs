@@ -62,6 +62,28 @@ fn settings(reference: &str) -> BTreeSet<String> {
     found
 }
 
+/// Every file below a folder of `deploy`: its text, and where it is.
+fn files_of(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(format!("{}/deploy/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap() {
+        let entry = entry.unwrap();
+        let below = format!("{folder}/{}", entry.file_name().into_string().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files_of(&below));
+        } else {
+            found.push((deployed(&below), below));
+        }
+    }
+    found
+}
+
+/// Settings that a text names as variables of the environment: `SOUK__BATCH__MAX_ROWS` is `batch.max_rows`.
+fn variables(text: &str) -> BTreeSet<String> {
+    let words = text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
+    let names = words.filter_map(|word| word.strip_prefix("SOUK__")).filter(|name| !name.is_empty());
+    names.map(|name| name.to_lowercase().replace("__", ".")).collect()
+}
+
 /// What a Markdown text has as code: its blocks line by line, and its words in backquotes.
 fn code(markdown: &str) -> Vec<&str> {
     let mut found = Vec::new();
@@ -78,7 +100,8 @@ fn code(markdown: &str) -> Vec<&str> {
 #[test]
 fn rules_and_dashboard_ask_for_metrics_that_there_are() {
     let known: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
-    for file in ["prometheus/rules.yml", "prometheus/rules_test.yml", "grafana/souk.json", "RUNBOOK.md"] {
+    let adapter = "kubernetes/components/queue-scaling/adapter.yaml";
+    for file in ["prometheus/rules.yml", "prometheus/rules_test.yml", "grafana/souk.json", "RUNBOOK.md", adapter] {
         let text = deployed(file);
         let asked = metrics(&text);
         let unknown: Vec<_> = asked.difference(&known).collect();
@@ -172,4 +195,39 @@ fn every_setting_and_every_page_of_the_runbook_exists() {
         }
     }
     assert!(told.len() > 5, "{told:?}");
+}
+
+#[test]
+fn every_setting_of_the_manifests_exists() {
+    // Their files are an optional part of the manifests, which the server does not read yet.
+    let to_come =
+        ["server.tls.cert", "server.tls.key", "server.tls.client_ca", "server.tls.client_auth", "auth.tokens_file"];
+    let mut known = settings(&deployed("souk.reference.toml"));
+    known.extend(to_come.map(String::from));
+    let written = settings(&deployed("kubernetes/base/souk.toml"));
+    assert!(written.len() > 3 && written.is_subset(&known), "{written:?}");
+    let image = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Dockerfile")).unwrap();
+    let image = vec![(image, "Dockerfile".to_owned())];
+    for (text, file) in [image, files_of("kubernetes"), files_of("kserve")].concat() {
+        let unknown: Vec<_> = variables(&text).difference(&known).cloned().collect();
+        assert!(unknown.is_empty(), "{file} sets {unknown:?}");
+    }
+}
+
+#[test]
+fn the_rule_of_the_operator_is_that_of_prometheus() {
+    let rule = deployed("kubernetes/components/monitoring/prometheusrule.yaml");
+    let (_, wrapped) = rule.split_once("\nspec:\n").unwrap();
+    let indented = |line: &str| if line.is_empty() { "\n".into() } else { format!("  {line}\n") };
+    let rules: String = deployed("prometheus/rules.yml").lines().map(indented).collect();
+    assert!(wrapped == rules, "prometheusrule.yaml is another one: `make prometheus-rule`");
+}
+
+#[test]
+fn clients_make_their_stubs_with_the_buf_that_the_protos_are_checked_with() {
+    let makefile = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile")).unwrap();
+    let version = makefile.lines().find_map(|line| line.strip_prefix("BUF_VERSION := ")).unwrap();
+    let scripts = deployed("clients/typescript/package.json");
+    let used: Vec<_> = scripts.split("@bufbuild/buf@").skip(1).map(|rest| rest.split(' ').next().unwrap()).collect();
+    assert!(!used.is_empty() && used.iter().all(|used| *used == version), "{used:?}, wanted {version}");
 }
