@@ -45,8 +45,9 @@ use self::{
 
 pub use telemetry::{TelemetryError, log_to_stderr};
 
-/// How long connections may take to close once all work is done: long enough
-/// for a client to read its last reply, short enough not to be noticed.
+/// How long connections may take to close once all work is done, and then the last push to
+/// a collector: long enough for a client to read its last reply, short enough not to be
+/// noticed.
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why a server did not start or did not stop well. A message leaves out what its
@@ -210,7 +211,7 @@ impl Server {
             info!("some clients keep idle connections open; closing them");
         }
         if let Some(otlp) = otlp {
-            otlp.finish().await;
+            otlp.finish(CLOSING).await;
         }
         drained
     }

@@ -43,9 +43,6 @@ use super::{Exposition, Metrics, Signal};
 /// metrics, so that never more than one is on its way.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How long what is left may take when the server stops.
-const LAST: Duration = Duration::from_secs(1);
-
 /// Time between two warnings.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -75,6 +72,7 @@ pub struct Otlp {
     io: Handle,
     tasks: TaskTracker,
     stopping: CancellationToken,
+    stopped: CancellationToken,
     ended: oneshot::Receiver<()>,
 }
 
@@ -102,18 +100,16 @@ impl Otlp {
     /// [`OtlpError`] where `endpoint` is no URL to connect to, or there is no thread.
     pub fn start(endpoint: &str, metrics: &Metrics, exposition: &Exposition) -> Result<Self, OtlpError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (tasks, stopping, io) = (TaskTracker::new(), CancellationToken::new(), runtime.handle().clone());
+        let (tasks, io) = (TaskTracker::new(), runtime.handle().clone());
+        let (stopping, stopped) = (CancellationToken::new(), CancellationToken::new());
         let channel = {
             let _here = io.enter();
             channel(endpoint).map_err(|source| OtlpError::Endpoint { endpoint: endpoint.into(), source })?
         };
         let (over, ended) = oneshot::channel();
-        let (open, stopped) = (tasks.clone(), stopping.clone());
+        let (open, given_up) = (tasks.clone(), stopped.clone());
         thread::Builder::new().name("otlp".into()).spawn(move || {
-            runtime.block_on(async {
-                stopped.cancelled().await;
-                let _ = timeout(LAST, open.wait()).await;
-            });
+            runtime.block_on(given_up.run_until_cancelled(open.wait()));
             // Without its destructors: they wait for the system's answers about names.
             runtime.shutdown_background();
             let _ = over.send(());
@@ -121,7 +117,7 @@ impl Otlp {
         let trouble = Trouble { endpoint: endpoint.into(), metrics: metrics.clone(), said: Mutex::default() };
         let resource = Arc::new(exposition.resource().into());
         let collector = Collector { channel, resource, trouble: Arc::new(trouble) };
-        let otlp = Self { collector, io, tasks, stopping, ended };
+        let otlp = Self { collector, io, tasks, stopping, stopped, ended };
         if let Some(reader) = exposition.pushed() {
             otlp.spawn(|collector, stopping| reader.push(collector, stopping));
         }
@@ -129,7 +125,7 @@ impl Otlp {
     }
 
     /// Has the thread do a task. Once the token is cancelled it should send what it still
-    /// has and end: a second later it is ended.
+    /// has and end; a moment later it is ended.
     pub(super) fn spawn<F>(&self, task: impl FnOnce(Collector, CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -137,22 +133,20 @@ impl Otlp {
         self.tasks.spawn_on(task(self.collector.clone(), self.stopping.clone()), &self.io);
     }
 
-    /// Sends what there is still to send, for a second at most.
-    pub async fn finish(mut self) {
-        self.end();
-        // The thread keeps the time. A bit more, for it to be slow in its turn.
-        let _ = timeout(2 * LAST, &mut self.ended).await;
-    }
-
-    fn end(&self) {
+    /// Sends what there is still to send, as far as that can be done `within` this time.
+    pub async fn finish(mut self, within: Duration) {
+        // Open until now, so that the thread stays without a task, too.
         self.tasks.close();
         self.stopping.cancel();
+        let _ = timeout(within, &mut self.ended).await;
     }
 }
 
 impl Drop for Otlp {
     fn drop(&mut self) {
-        self.end();
+        self.tasks.close();
+        self.stopping.cancel();
+        self.stopped.cancel();
     }
 }
 

@@ -19,6 +19,7 @@ mod architecture;
 #[cfg(feature = "torch")]
 mod batching;
 mod check;
+mod collector;
 mod configuration;
 #[cfg(feature = "torch")]
 mod deepfm;
@@ -55,6 +56,8 @@ mod real_data;
 #[cfg(feature = "torch")]
 mod refusals;
 mod score;
+#[cfg(feature = "torch")]
+mod series;
 #[cfg(feature = "torch")]
 mod slow;
 #[cfg(feature = "torch")]

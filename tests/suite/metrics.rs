@@ -8,7 +8,7 @@ use tonic_health::pb::HealthCheckRequest;
 
 use super::common::{
     program::{PATIENCE, souk, stderr},
-    scrape::value,
+    scrape::{reaches, value},
     server::Launch,
 };
 
@@ -26,6 +26,40 @@ async fn prometheus_is_answered_in_its_text_format() {
     let build = format!(r#"souk_build_info{{torch="{torch}",version="{version}"}} 1"#);
     assert!(text.lines().any(|line| line == build), "{build} is not in\n{text}");
     assert!(text.lines().any(|line| line == "souk_runner_restarts_total 0"), "{text}");
+}
+
+#[tokio::test]
+async fn who_asks_for_openmetrics_is_answered_in_it() {
+    let server = Launch::new().listening().await;
+    let (head, text) = server.answer_as("/metrics", "application/openmetrics-text;version=1.0.0,*/*;q=0.1").await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let wanted = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert!(head.to_lowercase().contains(wanted), "{head}");
+    assert!(text.lines().any(|line| line == "# TYPE souk_runner_restarts counter"), "{text}");
+    assert!(text.ends_with("\n# EOF\n"), "{text}");
+}
+
+#[tokio::test]
+async fn threads_connections_and_readiness_are_shown() {
+    let server = Launch::new().set("runtime.runners", 3).set("server.max_connections", 77).listening().await;
+    let (_first, _second) = (server.channel().await, server.channel().await);
+    reaches(&server, r#"souk_connections{port="data"}"#, |open| open == 2.0).await;
+    for (name, wanted) in [
+        (r#"souk_connections_limit{port="data"}"#, 77.0),
+        (r#"souk_connections{port="http"}"#, 1.0),
+        ("souk_runners", 3.0),
+        ("souk_runners_configured", 3.0),
+        ("souk_admitted_rows", 0.0),
+        ("souk_queue_rows_limit", 16384.0),
+        ("souk_queue_bytes_limit", 67_108_864.0),
+        ("souk_draining", 0.0),
+    ] {
+        assert_eq!(value(&server, name).await, Some(wanted), "{name}");
+    }
+    assert!(value(&server, "souk_io_tasks").await.unwrap() >= 1.0);
+    // The shipped models are being prepared.
+    #[cfg(feature = "torch")]
+    reaches(&server, "souk_ready", |ready| ready == 1.0).await;
 }
 
 #[tokio::test]

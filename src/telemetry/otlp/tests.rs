@@ -98,7 +98,7 @@ async fn a_collector_gets_metrics_at_the_start_and_at_the_end_and_who_sent_them(
     assert_eq!(keys, ["service.instance.id", "service.name", "service.version"]);
 
     metrics.request("souk.v1.X/Y", "OK", Duration::from_millis(3));
-    otlp.finish().await;
+    otlp.finish(PATIENCE).await;
     let last = timeout(PATIENCE, received.recv()).await.unwrap().unwrap();
     assert!(names(&last).contains(&"souk_requests_total"), "{:?}", names(&last));
 }
@@ -129,7 +129,7 @@ async fn a_collector_that_never_answers_holds_nobody_up() {
     let (metrics, exposition, otlp) = started(&format!("http://{}", silent.local_addr().unwrap()));
     metrics.request("souk.v1.X/Y", "OK", Duration::from_millis(3));
     assert!(exposition.text().unwrap().contains("souk_requests_total"));
-    timeout(PATIENCE, otlp.finish()).await.unwrap();
+    timeout(PATIENCE, otlp.finish(Duration::from_secs(1))).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

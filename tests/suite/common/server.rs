@@ -178,8 +178,13 @@ impl TestServer {
 
     /// Head and body of the answer to `GET path`.
     pub(crate) async fn answer(&self, path: &str) -> (String, String) {
+        self.answer_as(path, "*/*").await
+    }
+
+    /// The same by who accepts these formats.
+    pub(crate) async fn answer_as(&self, path: &str, accept: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.http).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: souk\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: souk\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.unwrap();
