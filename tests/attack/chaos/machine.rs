@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::ensure;
-use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use tokio::{net::TcpStream, process::Command, time::sleep};
 
 use super::{Injected, Scale, disk::Disk, stage::Stage};
@@ -71,9 +71,10 @@ impl Fault {
 /// Connections take all descriptors but [`LEFT`] that the server may still have; then they go.
 async fn no_descriptors(stage: &Stage, scale: &Scale) -> anyhow::Result<Injected> {
     let (pid, held) = (stage.server.pid()?, stage.server.usage()?.descriptors);
-    let most = u64::try_from(held + LEFT)?;
-    let before = prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(most), maximum: None })
-        .or_else(|_| prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(most), maximum: Some(1 << 16) }))?;
+    // The server has the limits of who started it; the upper one stays, so that this one can be given back.
+    let whole = getrlimit(Resource::Nofile);
+    let few = Rlimit { current: Some(u64::try_from(held + LEFT)?), ..whole };
+    prlimit(Some(pid), Resource::Nofile, few)?;
     let mut flood = Vec::new();
     for _ in 0..FLOOD {
         // What is not accepted waits in the backlog, as connected.
@@ -82,7 +83,7 @@ async fn no_descriptors(stage: &Stage, scale: &Scale) -> anyhow::Result<Injected
     sleep(scale.length).await;
     let refused = stage.server.log().contains("can't accept");
     drop(flood);
-    prlimit(Some(pid), Resource::Nofile, before)?;
+    prlimit(Some(pid), Resource::Nofile, whole)?;
     let mut injected = Injected::times(1);
     if !refused {
         injected.problems.push("the server never ran out of descriptors: nothing was injected".into());
