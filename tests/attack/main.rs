@@ -5,9 +5,11 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people, who read what it prints")]
 
+mod attack;
 mod chaos;
 mod client;
 mod evil;
+mod foes;
 mod honest;
 mod marked;
 mod process;
@@ -15,11 +17,15 @@ mod questions;
 mod report;
 mod server;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use self::chaos::Chaos;
+use self::{
+    attack::{Attack, crowd},
+    chaos::Chaos,
+    foes::{Foe, Size},
+};
 
 /// The program that cargo built beside this one.
 const SOUK: &str = env!("CARGO_BIN_EXE_souk");
@@ -43,17 +49,37 @@ struct Command {
 enum Role {
     /// What goes wrong in a server's life: its engine, its machine, signals.
     Chaos(Chaos),
+    /// Hostile clients at a server with the shipped models.
+    Attack(Attack),
     /// The server with an engine that misbehaves.
     #[command(hide = true)]
     Evil,
     /// A client to be killed.
     #[command(hide = true)]
     Client { target: SocketAddr },
+    /// Honest clients.
+    #[command(hide = true)]
+    Crowd { target: SocketAddr, golden: PathBuf },
+    /// Hostile clients.
+    #[command(hide = true)]
+    Foe {
+        foe: Foe,
+        target: SocketAddr,
+        golden: PathBuf,
+        #[command(flatten)]
+        size: Size,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Command::parse().role {
         Role::Chaos(chaos) => on_threads(chaos::run(&chaos)),
+        Role::Attack(attack) => on_threads(attack::run(&attack)),
+        Role::Crowd { target, golden } => on_threads(crowd::run(target, golden)).map(|()| true),
+        Role::Foe { foe, target, golden, size } => on_threads(foe.run(target, size, &golden)).map(|told| {
+            println!("{told}");
+            true
+        }),
         Role::Evil => evil::run().map(|()| true),
         Role::Client { target } => on_threads(client::run(target)).map(|()| true),
     };

@@ -96,6 +96,7 @@ async fn terminated(stage: &mut Stage, scale: &Scale) -> anyhow::Result<Injected
     let mut injected = Injected::times(2 * scale.times);
     for _ in 0..injected.times {
         sleep(scale.moment()).await;
+        injected.ended = Some(Instant::now());
         stage.owes(Owed::Since(Instant::now()));
         stage.server.signal(Signal::TERM)?;
         let status = stage.server.ended().await?;
@@ -115,7 +116,7 @@ async fn terminated_twice(stage: &mut Stage) -> anyhow::Result<Injected> {
     let _ = stage.server.signal(Signal::TERM);
     let begun = Instant::now();
     let status = stage.server.ended().await?;
-    let mut injected = Injected::times(1);
+    let mut injected = Injected { ended: Some(begun), ..Injected::times(1) };
     if !matches!(status.code(), Some(0 | 1)) || begun.elapsed() > Duration::from_secs(10) {
         injected
             .problems
@@ -126,14 +127,16 @@ async fn terminated_twice(stage: &mut Stage) -> anyhow::Result<Injected> {
 }
 
 async fn killed(stage: &mut Stage, scale: &Scale) -> anyhow::Result<Injected> {
+    let mut injected = Injected::times(scale.times);
     for _ in 0..scale.times {
         sleep(scale.moment()).await;
+        injected.ended = Some(Instant::now());
         stage.owes(Owed::Nothing);
         stage.server.signal(Signal::KILL)?;
         stage.server.ended().await?;
         stage.again().await?;
     }
-    Ok(Injected::times(scale.times))
+    Ok(injected)
 }
 
 async fn stopped(stage: &Stage) -> anyhow::Result<Injected> {

@@ -8,7 +8,11 @@ mod engine;
 mod machine;
 mod stage;
 
-use std::{cell::Cell, path::PathBuf, time::Duration};
+use std::{
+    cell::Cell,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use tokio::time::sleep;
@@ -59,6 +63,8 @@ struct Injected {
     problems: Vec<String>,
     /// Why nothing was done.
     skipped: Option<String>,
+    /// When it ended, where that was before it was done with: a server that was killed has to start.
+    ended: Option<Instant>,
 }
 
 /// A line of the table.
@@ -113,10 +119,9 @@ pub(crate) async fn run(chaos: &Chaos) -> anyhow::Result<bool> {
     let mut stage = Stage::set(launch, MANNER).await?;
     let mut lines = vec![calm("evil engine, nothing wrong", &stage, &scale).await];
     for fault in engine::Fault::ALL {
-        report::progress(&fault.chapter().name);
-        stage.ledger.begin(fault.chapter());
+        open(&stage, fault.chapter()).await;
         let injected = fault.inject(&mut stage, &scale).await?;
-        lines.push(Line { chapter: fault.chapter().name, injected, recovery: stage.recovers().await });
+        lines.push(closed(&stage, fault.chapter(), injected).await);
     }
     problems.extend(conclude(stage, lines, &mut table).await);
 
@@ -127,10 +132,9 @@ pub(crate) async fn run(chaos: &Chaos) -> anyhow::Result<bool> {
     let mut stage = Stage::set(launch, MANNER).await?;
     let mut lines = vec![calm("souk serve, nothing wrong", &stage, &scale).await];
     for fault in machine::Fault::ALL {
-        report::progress(&fault.chapter().name);
-        stage.ledger.begin(fault.chapter());
+        open(&stage, fault.chapter()).await;
         let injected = fault.inject(&mut stage, &scale, &disk).await?;
-        lines.push(Line { chapter: fault.chapter().name, injected, recovery: stage.recovers().await });
+        lines.push(closed(&stage, fault.chapter(), injected).await);
     }
     problems.extend(conclude(stage, lines, &mut table).await);
 
@@ -138,6 +142,12 @@ pub(crate) async fn run(chaos: &Chaos) -> anyhow::Result<bool> {
     report::problems(&problems);
     Ok(problems.is_empty())
 }
+
+/// The chapters between two faults.
+const BETWEEN: &str = "nothing";
+
+/// Longer than an answer takes where nothing is wrong.
+const SETTLING: Duration = Duration::from_millis(100);
 
 const HEAD: [&str; 11] = [
     "fault",
@@ -159,6 +169,20 @@ async fn calm(name: &str, stage: &Stage, scale: &Scale) -> Line {
     stage.ledger.begin(Chapter::new(name));
     sleep(scale.length).await;
     Line { chapter: name.to_owned(), injected: Injected::default(), recovery: Some(Duration::ZERO) }
+}
+
+/// Begins the chapter of a fault, once all that was asked before is answered.
+async fn open(stage: &Stage, chapter: Chapter) {
+    report::progress(&chapter.name);
+    stage.ledger.begin(Chapter::new(BETWEEN));
+    sleep(SETTLING).await;
+    stage.ledger.begin(chapter);
+}
+
+/// The line of a fault, once the server is as if it had not been.
+async fn closed(stage: &Stage, chapter: Chapter, injected: Injected) -> Line {
+    let end = injected.ended.unwrap_or_else(Instant::now);
+    Line { chapter: chapter.name, recovery: stage.recovered(end).await, injected }
 }
 
 /// Adds what became of all requests; what must not have happened.

@@ -49,9 +49,8 @@ impl Stage {
         Ok(Self { server, ledger, launch, target, ends, callers: Callers::begin(desk) })
     }
 
-    /// From now until the server answers as if nothing had been; none where it doesn't.
-    pub(super) async fn recovers(&self) -> Option<Duration> {
-        let end = Instant::now();
+    /// From then until the server answers as if nothing had been; none where it doesn't.
+    pub(super) async fn recovered(&self, end: Instant) -> Option<Duration> {
         while end.elapsed() < RECOVERY {
             if let Some(took) = self.ledger.current().recovered(end, IN_A_ROW) {
                 return Some(took);

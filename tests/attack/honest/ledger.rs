@@ -24,6 +24,8 @@ pub(crate) struct Chapter {
     pub(crate) may_fail: bool,
     /// What each request's marked row has as its rating.
     pub(crate) mark: Option<f64>,
+    /// Requests that were sent.
+    pub(crate) begun: u64,
     /// Requests that came to their end.
     pub(crate) requests: u64,
     /// Right answers.
@@ -79,10 +81,15 @@ impl Ledger {
         self.chapters().push(chapter);
     }
 
-    /// The number of the chapter, and what a request of now has marked.
-    pub(crate) fn now(&self) -> (usize, Option<f64>) {
-        let chapters = self.chapters();
-        (chapters.len().saturating_sub(1), chapters.last().and_then(|chapter| chapter.mark))
+    /// Some requests are about to be sent; their chapter, and what they have marked.
+    pub(crate) fn send(&self, requests: u64) -> (usize, Option<f64>) {
+        let mut chapters = self.chapters();
+        let number = chapters.len().saturating_sub(1);
+        let mark = chapters.last_mut().and_then(|chapter| {
+            chapter.begun += requests;
+            chapter.mark
+        });
+        (number, mark)
     }
 
     /// Whether what the model fails on is no surprise, in this chapter or now.
@@ -104,6 +111,12 @@ impl Ledger {
     /// The chapter that is written now, as it is.
     pub(crate) fn current(&self) -> Chapter {
         self.chapters().last().cloned().unwrap_or_default()
+    }
+
+    /// A chapter, of which nothing stays; none while a request of it has not come to its end.
+    pub(crate) fn take(&self, chapter: usize) -> Option<Chapter> {
+        let mut chapters = self.chapters();
+        chapters.get_mut(chapter).filter(|chapter| chapter.requests == chapter.begun).map(std::mem::take)
     }
 
     /// All chapters.

@@ -148,7 +148,7 @@ impl Caller {
     async fn ask_on(self) {
         let (mut turn, begun) = (self.number, Instant::now());
         while let Some(due) = self.due(turn, begun).await {
-            let (chapter, mark) = self.desk.ledger.now();
+            let (chapter, mark) = self.desk.ledger.send(1);
             let question = (self.desk.ask)(turn, mark);
             let deadline = self.number.is_multiple_of(2).then_some(self.desk.manner.deadline);
             self.see_to(Errand { question, chapter, due, deadline, first: true }).await;

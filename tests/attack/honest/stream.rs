@@ -30,7 +30,7 @@ impl Caller {
         let (mut turn, begun) = (self.number, Instant::now());
         while let Some(due) = self.due(turn + (AHEAD - 1) * self.callers(), begun).await {
             let mut errands = Vec::new();
-            let (chapter, mark) = self.desk.ledger.now();
+            let (chapter, mark) = self.desk.ledger.send(AHEAD as u64);
             for _ in 0..AHEAD {
                 let question = (self.desk.ask)(turn, mark);
                 errands.push(Errand { question, chapter, due, deadline: None, first: true });

@@ -1,0 +1,87 @@
+//! A hundred thousand streams on one connection.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::AsyncWriteExt as _,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Size,
+    frames::{END_HEADERS, HEADERS, Wire, call, frame},
+};
+use crate::{
+    honest::connection::{Connection, Target, head},
+    questions::UNARY,
+};
+
+/// How many.
+const STREAMS: usize = 100_000;
+
+/// Streams that are opened in one go.
+const TOGETHER: usize = 100;
+
+/// How long the server may take to let one more be opened, before the oldest one is ended.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// As many at a time as the server allows, all without a message; the oldest ends where there is no place.
+pub(super) async fn within(target: SocketAddr, size: Size) -> anyhow::Result<String> {
+    let (count, end) = (size.count(STREAMS), size.end());
+    let target = Target { address: target, generation: 0 };
+    let mut connection = Connection::open(target).await?;
+    let (mut open, mut opened, mut most, mut connections) = (VecDeque::new(), 0, 0, 1);
+    while opened < count && Instant::now() < end {
+        match timeout(PATIENCE, connection.begin(head(target, UNARY, None)?)).await {
+            Ok(Ok(stream)) => {
+                open.push_back(stream);
+                opened += 1;
+                most = most.max(open.len());
+            }
+            // The connection is gone.
+            Ok(Err(_)) => {
+                open.clear();
+                connection = Connection::open(target).await?;
+                connections += 1;
+            }
+            Err(_) => {
+                let Some((answer, mut out)) = open.pop_front() else { continue };
+                let _ = out.send_data(Bytes::new(), true);
+                let _ = timeout(Duration::from_secs(1), answer).await;
+            }
+        }
+    }
+    // Those that are left stay for as long as the others.
+    sleep(end.saturating_duration_since(Instant::now())).await;
+    Ok(format!("{opened} streams, at most {most} at a time, {connections} connections"))
+}
+
+/// One after the other, without waiting for anything.
+pub(super) async fn beyond(target: SocketAddr, size: Size) -> anyhow::Result<String> {
+    let (count, end, block) = (size.count(STREAMS), size.end(), call());
+    let (mut sent, mut refused, mut connections) = (0, 0, 0);
+    while sent < count && Instant::now() < end {
+        let mut wire = Wire::open(target).await?;
+        connections += 1;
+        let mut stream = 1;
+        while sent < count && Instant::now() < end && !wire.is_over() {
+            let mut frames = BytesMut::new();
+            for _ in 0..TOGETHER {
+                frame(&mut frames, (HEADERS, END_HEADERS), stream, &block);
+                stream += 2;
+            }
+            if wire.out.write_all(&frames).await.is_err() {
+                break;
+            }
+            sent += TOGETHER;
+            sleep(Duration::from_millis(2)).await;
+        }
+        refused += wire.said().await.resets;
+    }
+    Ok(format!("{sent} streams, {refused} refused, {connections} connections"))
+}
