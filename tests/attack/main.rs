@@ -12,10 +12,14 @@ mod evil;
 mod foes;
 mod honest;
 mod marked;
+#[path = "../../benches/serving/probe.rs"]
+#[allow(dead_code, reason = "the benchmark asks for more")]
+mod probe;
 mod process;
 mod questions;
 mod report;
 mod server;
+mod soak;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -25,6 +29,7 @@ use self::{
     attack::{Attack, crowd},
     chaos::Chaos,
     foes::{Foe, Size},
+    soak::Soak,
 };
 
 /// The program that cargo built beside this one.
@@ -51,6 +56,8 @@ enum Role {
     Chaos(Chaos),
     /// Hostile clients at a server with the shipped models.
     Attack(Attack),
+    /// Swaps, streams, tensors, cancellations and bursts, for half an hour.
+    Soak(Soak),
     /// The server with an engine that misbehaves.
     #[command(hide = true)]
     Evil,
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
     let done = match Command::parse().role {
         Role::Chaos(chaos) => on_threads(chaos::run(&chaos)),
         Role::Attack(attack) => on_threads(attack::run(&attack)),
+        Role::Soak(soak) => on_threads(soak::run(&soak)),
         Role::Crowd { target, golden } => on_threads(crowd::run(target, golden)).map(|()| true),
         Role::Foe { foe, target, golden, size } => on_threads(foe.run(target, size, &golden)).map(|told| {
             println!("{told}");

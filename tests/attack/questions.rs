@@ -20,6 +20,9 @@ use crate::marked::{CITIES, DATE, RATINGS, expected, mu};
 /// Where they are asked, one by one.
 pub(crate) const UNARY: &str = "/souk.v1.MerchantGmvService/PredictGmv";
 
+/// Where tensors are asked for.
+pub(crate) const TENSORS: &str = "/inference.GRPCInferenceService/ModelInfer";
+
 /// gRPC's frame: whether the message is compressed, its length, the message.
 pub(crate) const PREFIX: usize = 5;
 
@@ -157,8 +160,8 @@ pub(crate) fn frame(request: &impl Message) -> Bytes {
 
 impl Question {
     /// A request for an output of floats, by the Open Inference Protocol.
-    pub(crate) fn tensor(method: &'static str, request: &impl Message, wanted: Vec<f32>) -> Self {
-        Self { method, frame: frame(request), wanted: Wanted::Tensor(wanted) }
+    pub(crate) fn tensor(request: &impl Message, wanted: Vec<f32>) -> Self {
+        Self { method: TENSORS, frame: frame(request), wanted: Wanted::Tensor(wanted) }
     }
 
     /// Whether it has a row that must fail.

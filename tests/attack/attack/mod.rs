@@ -7,7 +7,7 @@ mod watch;
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -41,10 +41,10 @@ pub(crate) struct Attack {
     /// The server under test.
     #[arg(long, value_name = "PROGRAM", default_value = crate::SOUK)]
     souk: PathBuf,
-    /// Two seconds each, with a tenth of all counts; latencies are told and don't count.
+    /// A second each, with a tenth of all counts; latencies are told and don't count.
     #[arg(long)]
     short: bool,
-    /// Length of each, in seconds [default: 10, with --short 1.5].
+    /// Length of each, in seconds [default: 10, with --short 1].
     #[arg(long, value_name = "S")]
     seconds: Option<f64>,
     /// Only these [default: all].
@@ -63,8 +63,17 @@ const SLOWER: f64 = 2.0;
 /// Longer than an attack takes to leave.
 const LEAVING: Duration = Duration::from_secs(30);
 
-/// Until what an attack held is free again: connections are closed, and memory given back.
-const AFTER: Duration = Duration::from_millis(500);
+/// Until all that an attack held is free again.
+const AFTER: Duration = Duration::from_secs(10);
+
+/// Descriptors that may be open besides, e.g. of clients that connected again.
+const MORE: usize = 8;
+
+/// A server and its honest clients.
+struct Siege {
+    server: Server,
+    crowd: Crowd,
+}
 
 /// What one attack came to.
 struct Line {
@@ -77,6 +86,13 @@ struct Line {
     crashed: Option<String>,
 }
 
+impl Attack {
+    /// Of one attack.
+    fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds.unwrap_or(if self.short { 1.0 } else { 10.0 }))
+    }
+}
+
 /// Runs all attacks; whether everything held.
 pub(crate) async fn run(attack: &Attack) -> anyhow::Result<bool> {
     let folder = tempfile::tempdir()?;
@@ -86,14 +102,20 @@ pub(crate) async fn run(attack: &Attack) -> anyhow::Result<bool> {
     let foes = if attack.only.is_empty() { Foe::value_variants().to_vec() } else { attack.only.clone() };
     let mut table = Table::new(&HEAD);
     let mut problems = Vec::new();
+    let mut last = None;
     for foe in foes {
         report::progress(&format!("{} …", foe.name()));
-        // Each has a server of its own, so that none has to do with what another one left.
-        let mut server = launch.start().await?;
-        let (line, start) = one(attack, foe, &mut server, &golden).await?;
+        // Each has a server of its own, so that none has to do with what another one left, but where there is
+        // no time for that.
+        let mut siege = match last.take() {
+            Some(siege) if attack.short => siege,
+            _ => Siege::begin(attack, &launch, &golden).await?,
+        };
+        let (line, start) = siege.stand(attack, foe, &golden).await?;
         report::progress(&format!("{}: {}", foe.name(), line.told));
         problems.extend(line.problems(attack, start));
         table.row(line.cells(start));
+        last = Some(siege);
     }
     println!("{table}");
     println!("Memory may grow by {MEMORY_MIB:.0} MiB; its threads and descriptors are those afterwards.");
@@ -117,29 +139,47 @@ const HEAD: [&str; 13] = [
     "what it did",
 ];
 
-/// One attack, and what the server held before.
-async fn one(attack: &Attack, foe: Foe, server: &mut Server, golden: &Path) -> anyhow::Result<(Line, Usage)> {
-    let seconds = attack.seconds.unwrap_or(if attack.short { 1.5 } else { 10.0 });
-    let mut crowd = Crowd::begin(server.grpc, golden).await?;
-    // All connections are there, and everything was done once.
-    sleep(Duration::from_secs_f64((seconds / 5.0).max(0.5))).await;
-    crowd.turn().await?;
-    sleep(Duration::from_secs_f64(seconds / 2.0)).await;
-    let before = crowd.turn().await?;
-    let (start, watch) = (server.usage()?, Watch::begin(server.pid()?));
-    let told = hostile(attack, foe, server, golden, seconds).await;
-    let during = crowd.turn().await?;
-    let most = watch.most();
-    sleep(AFTER).await;
-    let crashed = server.crashed().map(|status| format!("the server ended with {status}"));
-    let panicked = server.log().contains("panicked").then(|| "something panicked in the server".to_owned());
-    let after = server.usage().unwrap_or_default();
-    let told = told.unwrap_or_else(|error| format!("{error:#}"));
-    Ok((Line { foe, told, before, during, most, after, crashed: crashed.or(panicked) }, start))
+impl Siege {
+    async fn begin(attack: &Attack, launch: &Launch, golden: &Path) -> anyhow::Result<Self> {
+        let server = launch.start().await?;
+        let crowd = Crowd::begin(server.grpc, golden).await?;
+        // All connections are there, and everything was done once.
+        sleep(attack.length() / 4).await;
+        Ok(Self { server, crowd })
+    }
+
+    /// One attack, and what the server held before.
+    async fn stand(&mut self, attack: &Attack, foe: Foe, golden: &Path) -> anyhow::Result<(Line, Usage)> {
+        self.crowd.turn().await?;
+        sleep(attack.length() / 2).await;
+        let before = self.crowd.turn().await?;
+        let (start, watch) = (self.server.usage()?, Watch::begin(self.server.pid()?));
+        let told = hostile(attack, foe, &self.server, golden).await;
+        let during = self.crowd.turn().await?;
+        let most = watch.most();
+        let after = self.left(start).await;
+        let crashed = self.server.crashed().map(|status| format!("the server ended with {status}"));
+        let panicked = self.server.log().contains("panicked").then(|| "something panicked in the server".to_owned());
+        let told = told.unwrap_or_else(|error| format!("{error:#}"));
+        Ok((Line { foe, told, before, during, most, after, crashed: crashed.or(panicked) }, start))
+    }
+
+    /// What the server holds once all connections of the attack are closed, or should be.
+    async fn left(&self, start: Usage) -> Usage {
+        let begun = Instant::now();
+        loop {
+            let now = self.server.usage().unwrap_or_default();
+            if now.descriptors <= start.descriptors + MORE || begun.elapsed() > AFTER {
+                return now;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 /// The attack, in a process of its own; what came of it.
-async fn hostile(attack: &Attack, foe: Foe, server: &Server, golden: &Path, seconds: f64) -> anyhow::Result<String> {
+async fn hostile(attack: &Attack, foe: Foe, server: &Server, golden: &Path) -> anyhow::Result<String> {
+    let seconds = attack.length().as_secs_f64();
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["foe", &foe.name(), &server.grpc.to_string()]).arg(golden).args(["--seconds", &seconds.to_string()]);
     if attack.short {
@@ -153,7 +193,7 @@ async fn hostile(attack: &Attack, foe: Foe, server: &Server, golden: &Path, seco
 }
 
 /// The newest version of a model.
-fn newest(model: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn newest(model: &Path) -> anyhow::Result<PathBuf> {
     let versions = souk::model::VersionFolder::of_model(model)?;
     Ok(versions.first().context("no version")?.path.clone())
 }
@@ -189,6 +229,10 @@ impl Line {
         let more = self.most.resident_mib - start.resident_mib;
         if more > MEMORY_MIB {
             found.push(format!("memory grew by {more:.0} MiB, wanted at most {MEMORY_MIB:.0}"));
+        }
+        let left = self.after.descriptors;
+        if left > start.descriptors + MORE {
+            found.push(format!("{left} descriptors are open {AFTER:?} later, {} were before", start.descriptors));
         }
         if !attack.short && self.during.failed() > 0 {
             let Got { requests, refused, .. } = &self.during;

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::Size;
 use crate::{
     honest::connection::{Connection, End, Target, head},
-    questions::{PREFIX, UNARY},
+    questions::{PREFIX, TENSORS, UNARY},
 };
 
 /// What a bomb expands to, in mebibytes.
@@ -28,15 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One after the other, by each encoding in turn.
 pub(super) async fn run(target: SocketAddr, size: Size) -> anyhow::Result<String> {
-    let bombs = [("gzip", gzip()?), ("deflate", deflate()?), ("zstd", zstd())];
+    let bombs = [("gzip", UNARY, gzip()?), ("deflate", TENSORS, deflate()?), ("zstd", UNARY, zstd())];
     let target = Target { address: target, generation: 0 };
     let (end, mut codes) = (size.end(), BTreeMap::<String, usize>::new());
     let mut connection = Connection::open(target).await?;
-    for (encoding, bomb) in bombs.iter().cycle() {
+    for (encoding, method, bomb) in bombs.iter().cycle() {
         if Instant::now() >= end {
             break;
         }
-        let mut head = head(target, UNARY, None)?;
+        let mut head = head(target, method, None)?;
         head.headers_mut().insert("grpc-encoding", HeaderValue::from_static(encoding));
         let became = match timeout(PATIENCE, connection.ask(head, bomb.clone())).await {
             Ok(End::Answered(code, ..)) => format!("{encoding} {code:?}"),

@@ -56,7 +56,7 @@ async fn resetting(target: SocketAddr, end: Instant) -> anyhow::Result<(usize, u
             sent += BURST;
             sleep(PAUSE).await;
         }
-        went.extend(wire.said().await.went);
+        went.extend(wire.said().went);
     }
     Ok((sent, connections, went))
 }

@@ -1,6 +1,9 @@
 //! HTTP/2 by hand, for what no well-behaved library sends (RFC 9113; headers by RFC 7541).
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::{
@@ -9,6 +12,7 @@ use tokio::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    task::JoinHandle,
 };
 
 use crate::questions::UNARY;
@@ -87,16 +91,17 @@ pub(super) fn text(into: &mut BytesMut, value: &[u8]) {
     into.put_slice(value);
 }
 
-/// A connection of whose frames only the end matters.
+/// A connection whose frames are read and thrown away.
 pub(super) struct Wire {
     pub(super) out: OwnedWriteHalf,
-    /// Reads on until the server ends it; how many streams it reset, and the error of its GOAWAY.
-    said: tokio::task::JoinHandle<Said>,
+    said: Arc<Mutex<Said>>,
+    reading: JoinHandle<()>,
 }
 
 /// What a server said before it closed a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Said {
+    /// Streams that it reset.
     pub(super) resets: usize,
     /// The error of its GOAWAY, where there was one.
     pub(super) went: Option<u32>,
@@ -109,40 +114,45 @@ impl Wire {
         stream.set_nodelay(true)?;
         let (read, mut out) = stream.into_split();
         out.write_all(&hello()).await?;
-        Ok(Self { out, said: tokio::spawn(listen(read)) })
+        let said = Arc::new(Mutex::new(Said::default()));
+        let reading = tokio::spawn(listen(read, Arc::clone(&said)));
+        Ok(Self { out, said, reading })
     }
 
     /// Whether the server has closed it.
     pub(super) fn is_over(&self) -> bool {
-        self.said.is_finished()
+        self.reading.is_finished()
     }
 
-    /// What the server said, once it is over; nothing more is sent.
-    pub(super) async fn said(self) -> Said {
-        drop(self.out);
-        if !self.said.is_finished() {
-            self.said.abort();
-        }
-        self.said.await.unwrap_or_default()
+    /// What the server said so far.
+    pub(super) fn said(&self) -> Said {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn listen(mut read: OwnedReadHalf) -> Said {
-    let mut said = Said::default();
-    loop {
-        let mut head = [0; 9];
-        if read.read_exact(&mut head).await.is_err() {
-            return said;
-        }
-        let [high, middle, low, kind, ..] = head;
-        let mut payload = vec![0; usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)];
-        if read.read_exact(&mut payload).await.is_err() {
-            return said;
-        }
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+async fn listen(mut read: OwnedReadHalf, said: Arc<Mutex<Said>>) {
+    // Ends with the connection.
+    while let Ok((kind, payload)) = next(&mut read).await {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
         match kind {
             RST_STREAM => said.resets += 1,
             GOAWAY => said.went = payload.get(4..8).and_then(|code| code.try_into().ok()).map(u32::from_be_bytes),
             _ => {}
         }
     }
+}
+
+async fn next(read: &mut OwnedReadHalf) -> std::io::Result<(u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    read.read_exact(&mut head).await?;
+    let [high, middle, low, kind, ..] = head;
+    let mut payload = vec![0; usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low)];
+    read.read_exact(&mut payload).await?;
+    Ok((kind, payload))
 }

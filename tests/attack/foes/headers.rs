@@ -36,7 +36,7 @@ pub(super) async fn run(target: SocketAddr, size: Size) -> anyhow::Result<String
         sent += send(&mut wire, block, end).await;
         // Time to say why.
         sleep(PAUSE).await;
-        went.extend(wire.said().await.went);
+        went.extend(wire.said().went);
     }
     Ok(format!("{connections} connections, {} MB sent, ended by the server with {went:?}", sent >> 20))
 }

@@ -2,13 +2,17 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
+use h2::client::{self, SendRequest};
 use tokio::{
     io::AsyncWriteExt as _,
+    net::TcpStream,
+    task::yield_now,
     time::{sleep, timeout},
 };
 
@@ -17,7 +21,7 @@ use super::{
     frames::{END_HEADERS, HEADERS, Wire, call, frame},
 };
 use crate::{
-    honest::connection::{Connection, Target, head},
+    honest::connection::{Target, head},
     questions::UNARY,
 };
 
@@ -33,20 +37,25 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// As many at a time as the server allows, all without a message; the oldest ends where there is no place.
 pub(super) async fn within(target: SocketAddr, size: Size) -> anyhow::Result<String> {
     let (count, end) = (size.count(STREAMS), size.end());
-    let target = Target { address: target, generation: 0 };
-    let mut connection = Connection::open(target).await?;
+    let head = head(Target { address: target, generation: 0 }, UNARY, None)?;
+    let mut sender = connect(target).await?;
     let (mut open, mut opened, mut most, mut connections) = (VecDeque::new(), 0, 0, 1);
     while opened < count && Instant::now() < end {
-        match timeout(PATIENCE, connection.begin(head(target, UNARY, None)?)).await {
+        // One sender for all: it is ready once what it opened last has its place.
+        let ready = timeout(PATIENCE, poll_fn(|context| sender.poll_ready(context))).await;
+        let sent = ready.map(|ready| ready.and_then(|()| sender.send_request(head.clone(), false)));
+        match sent {
             Ok(Ok(stream)) => {
                 open.push_back(stream);
                 opened += 1;
                 most = most.max(open.len());
+                // What is sent has its place, or none, only once the connection had its turn.
+                yield_now().await;
             }
             // The connection is gone.
             Ok(Err(_)) => {
                 open.clear();
-                connection = Connection::open(target).await?;
+                sender = connect(target).await?;
                 connections += 1;
             }
             Err(_) => {
@@ -59,6 +68,14 @@ pub(super) async fn within(target: SocketAddr, size: Size) -> anyhow::Result<Str
     // Those that are left stay for as long as the others.
     sleep(end.saturating_duration_since(Instant::now())).await;
     Ok(format!("{opened} streams, at most {most} at a time, {connections} connections"))
+}
+
+async fn connect(target: SocketAddr) -> anyhow::Result<SendRequest<Bytes>> {
+    let (sender, connection) = client::handshake(TcpStream::connect(target).await?).await?;
+    tokio::spawn(connection);
+    // The server's bound is in its settings, which come first.
+    sleep(PATIENCE * 50).await;
+    Ok(sender)
 }
 
 /// One after the other, without waiting for anything.
@@ -81,7 +98,7 @@ pub(super) async fn beyond(target: SocketAddr, size: Size) -> anyhow::Result<Str
             sent += TOGETHER;
             sleep(Duration::from_millis(2)).await;
         }
-        refused += wire.said().await.resets;
+        refused += wire.said().resets;
     }
     Ok(format!("{sent} streams, {refused} refused, {connections} connections"))
 }

@@ -60,6 +60,17 @@ pub(crate) struct Record {
     pub(crate) smooth: bool,
 }
 
+/// Sums of chapters.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) requests: u64,
+    pub(crate) ok: u64,
+    pub(crate) refused: BTreeMap<String, u64>,
+    pub(crate) wrong: u64,
+    pub(crate) lost: u64,
+    pub(crate) notes: Vec<String>,
+}
+
 /// How a request came to its end.
 #[derive(Debug)]
 pub(crate) enum Became {
@@ -119,6 +130,18 @@ impl Ledger {
         chapters.get_mut(chapter).filter(|chapter| chapter.requests == chapter.begun).map(std::mem::take)
     }
 
+    /// Begins a chapter without a name.
+    pub(crate) fn next(&self) {
+        self.begin(Chapter::default());
+    }
+
+    /// Adds what is complete, of which nothing stays.
+    pub(crate) fn settle(&self, totals: &mut Totals) {
+        for chapter in self.chapters().iter_mut().filter(|chapter| chapter.requests == chapter.begun) {
+            totals.add(std::mem::take(chapter));
+        }
+    }
+
     /// All chapters.
     pub(crate) fn all(&self) -> Vec<Chapter> {
         self.chapters().clone()
@@ -133,6 +156,20 @@ impl Ledger {
     fn chapters(&self) -> MutexGuard<'_, Vec<Chapter>> {
         // Counts that a panicked task left are still counts.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Totals {
+    fn add(&mut self, chapter: Chapter) {
+        self.requests += chapter.requests;
+        self.ok += chapter.ok;
+        self.wrong += chapter.wrong;
+        self.lost += chapter.lost;
+        for (code, times) in chapter.refused {
+            *self.refused.entry(code).or_default() += times;
+        }
+        self.notes.extend(chapter.notes.into_iter().take(NOTES));
+        self.notes.truncate(4 * NOTES);
     }
 }
 
