@@ -92,6 +92,19 @@ $(CARGO_DENY):
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
 		cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(dir $(@D)) cargo-deny
 
+## Attack
+
+# In full as it is shipped; the short form as the tests are built, which is at hand where they ran.
+ATTACK := cargo test $(if $(findstring --short,$(ARGS)),,--release) $(CARGO_FLAGS) --test attack --
+
+.PHONY: attack
+attack: setup ## Chaos and hostile clients while honest ones check every answer (ARGS=--short: a minute)
+	@failed=0; for part in chaos attack; do $(ATTACK) $$part $(ARGS) || failed=1; done; exit $$failed
+
+.PHONY: soak
+soak: setup ## Swaps, bursts and cancellations for half an hour; does memory grow? (ARGS="--minutes 5")
+	$(ATTACK) soak $(ARGS)
+
 ## Measure
 
 # How the reference model's features travel: as two lists, or each for itself (extra).

@@ -1,5 +1,7 @@
 //! The engine: the numbers of [`crate::marked`], and whatever it was told to do wrong.
 
+#![expect(clippy::panic, reason = "to panic is what it is for")]
+
 use std::{
     num::NonZeroUsize,
     panic::panic_any,

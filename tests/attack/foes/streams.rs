@@ -8,7 +8,11 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use h2::client::{self, SendRequest};
+use futures::future::join_all;
+use h2::{
+    SendStream,
+    client::{self, ResponseFuture, SendRequest},
+};
 use tokio::{
     io::AsyncWriteExt as _,
     net::TcpStream,
@@ -28,13 +32,13 @@ use crate::{
 /// How many.
 const STREAMS: usize = 100_000;
 
-/// Streams that are opened in one go.
+/// Streams that are opened, or ended, in one go.
 const TOGETHER: usize = 100;
 
-/// How long the server may take to let one more be opened, before the oldest one is ended.
+/// How long the server may take to let one more be opened, before the oldest ones are ended.
 const PATIENCE: Duration = Duration::from_millis(1);
 
-/// As many at a time as the server allows, all without a message; the oldest ends where there is no place.
+/// As many at a time as the server allows, all without a message; the oldest end where there is no place.
 pub(super) async fn within(target: SocketAddr, size: Size) -> anyhow::Result<String> {
     let (count, end) = (size.count(STREAMS), size.end());
     let head = head(Target { address: target, generation: 0 }, UNARY, None)?;
@@ -58,16 +62,22 @@ pub(super) async fn within(target: SocketAddr, size: Size) -> anyhow::Result<Str
                 sender = connect(target).await?;
                 connections += 1;
             }
-            Err(_) => {
-                let Some((answer, mut out)) = open.pop_front() else { continue };
-                let _ = out.send_data(Bytes::new(), true);
-                let _ = timeout(Duration::from_secs(1), answer).await;
-            }
+            Err(_) => finish(open.drain(..open.len().min(TOGETHER)).collect()).await,
         }
     }
     // Those that are left stay for as long as the others.
     sleep(end.saturating_duration_since(Instant::now())).await;
     Ok(format!("{opened} streams, at most {most} at a time, {connections} connections"))
+}
+
+/// Ends streams, and waits until the server has.
+async fn finish(streams: Vec<(ResponseFuture, SendStream<Bytes>)>) {
+    let answers = streams.into_iter().map(|(answer, mut out)| {
+        // It may have ended by itself.
+        let _ = out.send_data(Bytes::new(), true);
+        answer
+    });
+    let _ = timeout(Duration::from_secs(1), join_all(answers)).await;
 }
 
 async fn connect(target: SocketAddr) -> anyhow::Result<SendRequest<Bytes>> {
