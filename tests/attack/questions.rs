@@ -118,10 +118,10 @@ impl Merchants {
         Question { method: UNARY, frame: frame(&request), wanted: Wanted::Forecasts(wanted) }
     }
 
-    /// A request whose answer is some megabytes large.
-    pub(crate) fn large(&self) -> Bytes {
+    /// A request whose answer has 1.7 KB for each of so many rows.
+    pub(crate) fn large(&self, rows: usize) -> Bytes {
         let quantiles = (1..=100).map(|percent| f64::from(percent) / 101.0).collect();
-        let merchants = self.0.iter().cycle().take(1024).map(|known| known.merchant.clone()).collect();
+        let merchants = self.0.iter().cycle().take(rows).map(|known| known.merchant.clone()).collect();
         frame(&PredictGmvRequest { merchants, quantiles, ..PredictGmvRequest::default() })
     }
 }

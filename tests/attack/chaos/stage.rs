@@ -21,7 +21,7 @@ use crate::{
 const IN_A_ROW: usize = 100;
 
 /// How long that may take.
-const RECOVERY: Duration = Duration::from_secs(20);
+const RECOVERY: Duration = Duration::from_secs(60);
 
 /// Rows of a request, at most.
 const ROWS: usize = 4;

