@@ -71,6 +71,7 @@ venv:
 lint: setup ## Check formatting, and clippy with and without libtorch
 	cargo fmt --check
 	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
+	cargo clippy --test attack $(CARGO_FLAGS) -- -D warnings
 	cargo clippy --all-targets --no-default-features $(CARGO_FLAGS) -- -D warnings
 
 .PHONY: proto-lint
