@@ -41,10 +41,10 @@ pub(crate) struct Attack {
     /// The server under test.
     #[arg(long, value_name = "PROGRAM", default_value = crate::SOUK)]
     souk: PathBuf,
-    /// A second each, with a tenth of all counts; latencies are told and don't count.
+    /// Less than a second each, with a tenth of all counts; latencies are told and don't count.
     #[arg(long)]
     short: bool,
-    /// Length of each, in seconds [default: 10, with --short 1].
+    /// Length of each, in seconds [default: 10, with --short 0.7].
     #[arg(long, value_name = "S")]
     seconds: Option<f64>,
     /// Only these [default: all].
@@ -89,7 +89,7 @@ struct Line {
 impl Attack {
     /// Of one attack.
     fn length(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds.unwrap_or(if self.short { 1.0 } else { 10.0 }))
+        Duration::from_secs_f64(self.seconds.unwrap_or(if self.short { 0.7 } else { 10.0 }))
     }
 }
 

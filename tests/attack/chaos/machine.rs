@@ -1,7 +1,6 @@
 //! Faults of the machine and of who runs it, at `souk serve` itself.
 
 use std::{
-    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -158,9 +157,4 @@ async fn clients_die(stage: &Stage, scale: &Scale) -> anyhow::Result<Injected> {
         client.kill().await?;
     }
     Ok(Injected::times(4 * scale.times))
-}
-
-/// Where the files of a run lie.
-pub(super) fn root(disk: &Disk, folder: &Path) -> std::path::PathBuf {
-    disk.root().map_or_else(|| folder.join("models"), Path::to_owned)
 }

@@ -10,7 +10,7 @@ mod stage;
 
 use std::{
     cell::Cell,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -72,6 +72,8 @@ struct Line {
     chapter: String,
     injected: Injected,
     recovery: Option<Duration>,
+    /// Nothing was to be done.
+    is_calm: bool,
 }
 
 impl Injected {
@@ -110,37 +112,42 @@ pub(crate) async fn run(chaos: &Chaos) -> anyhow::Result<bool> {
     let folder = tempfile::tempdir()?;
     let scale = Scale::of(chaos);
     let mut table = Table::new(&HEAD);
-    let mut problems = Vec::new();
-
-    let root = folder.path().join("evil");
-    marked::write(&root, 1)?;
-    // Passes are to run on runners, which are what dies.
-    let launch = Launch::evil(&root, folder.path())?.set("runtime.inline_below", "0s").set("runtime.runners", 3);
-    let mut stage = Stage::set(launch, MANNER).await?;
-    let mut lines = vec![calm("evil engine, nothing wrong", &stage, &scale).await];
-    for fault in engine::Fault::ALL {
-        open(&stage, fault.chapter()).await;
-        let injected = fault.inject(&mut stage, &scale).await?;
-        lines.push(closed(&stage, fault.chapter(), injected).await);
-    }
-    problems.extend(conclude(stage, lines, &mut table).await);
-
-    let disk = Disk::below(folder.path());
-    let root = machine::root(&disk, folder.path());
-    marked::write(&root, 1)?;
-    let launch = Launch::souk(&chaos.souk, &root, folder.path());
-    let mut stage = Stage::set(launch, MANNER).await?;
-    let mut lines = vec![calm("souk serve, nothing wrong", &stage, &scale).await];
-    for fault in machine::Fault::ALL {
-        open(&stage, fault.chapter()).await;
-        let injected = fault.inject(&mut stage, &scale, &disk).await?;
-        lines.push(closed(&stage, fault.chapter(), injected).await);
-    }
-    problems.extend(conclude(stage, lines, &mut table).await);
-
+    let mut problems = of_engine(folder.path(), &scale, &mut table).await?;
+    problems.extend(of_machine(&chaos.souk, folder.path(), &scale, &mut table).await?);
     println!("{table}");
     report::problems(&problems);
     Ok(problems.is_empty())
+}
+
+/// All faults of the engine; what must not have happened.
+async fn of_engine(folder: &Path, scale: &Scale, table: &mut Table) -> anyhow::Result<Vec<String>> {
+    let root = folder.join("evil");
+    marked::write(&root, 1)?;
+    // Passes are to run on runners, which are what dies.
+    let launch = Launch::evil(&root, folder)?.set("runtime.inline_below", "0s").set("runtime.runners", 3);
+    let mut stage = Stage::set(launch, MANNER).await?;
+    let mut lines = vec![calm("evil engine, nothing wrong", &stage, scale).await];
+    for fault in engine::Fault::ALL {
+        open(&stage, fault.chapter()).await;
+        let injected = fault.inject(&mut stage, scale).await?;
+        lines.push(closed(&stage, fault.chapter(), injected).await);
+    }
+    Ok(conclude(stage, lines, table).await)
+}
+
+/// All faults of the machine; what must not have happened.
+async fn of_machine(souk: &Path, folder: &Path, scale: &Scale, table: &mut Table) -> anyhow::Result<Vec<String>> {
+    let disk = Disk::below(folder);
+    let root = disk.root().map_or_else(|| folder.join("models"), Path::to_owned);
+    marked::write(&root, 1)?;
+    let mut stage = Stage::set(Launch::souk(souk, &root, folder), MANNER).await?;
+    let mut lines = vec![calm("souk serve, nothing wrong", &stage, scale).await];
+    for fault in machine::Fault::ALL {
+        open(&stage, fault.chapter()).await;
+        let injected = fault.inject(&mut stage, scale, &disk).await?;
+        lines.push(closed(&stage, fault.chapter(), injected).await);
+    }
+    Ok(conclude(stage, lines, table).await)
 }
 
 /// The chapters between two faults.
@@ -168,7 +175,8 @@ async fn calm(name: &str, stage: &Stage, scale: &Scale) -> Line {
     report::progress(name);
     stage.ledger.begin(Chapter::new(name));
     sleep(scale.length).await;
-    Line { chapter: name.to_owned(), injected: Injected::default(), recovery: Some(Duration::ZERO) }
+    let (chapter, recovery) = (name.to_owned(), Some(Duration::ZERO));
+    Line { chapter, injected: Injected::default(), recovery, is_calm: true }
 }
 
 /// Begins the chapter of a fault, once all that was asked before is answered.
@@ -182,45 +190,57 @@ async fn open(stage: &Stage, chapter: Chapter) {
 /// The line of a fault, once the server is as if it had not been.
 async fn closed(stage: &Stage, chapter: Chapter, injected: Injected) -> Line {
     let end = injected.ended.unwrap_or_else(Instant::now);
-    Line { chapter: chapter.name, recovery: stage.recovered(end).await, injected }
+    Line { chapter: chapter.name, recovery: stage.recovered(end).await, injected, is_calm: false }
 }
 
 /// Adds what became of all requests; what must not have happened.
 async fn conclude(stage: Stage, lines: Vec<Line>, table: &mut Table) -> Vec<String> {
     let (ledger, ended) = stage.clear().await;
-    let mut problems: Vec<String> = ended.into_iter().collect();
     let chapters = ledger.all();
-    for line in lines {
+    let mut problems: Vec<String> = ended.into_iter().collect();
+    for line in &lines {
         let of_it: Vec<&Chapter> = chapters.iter().filter(|chapter| chapter.name == line.chapter).collect();
-        let sum = |count: fn(&Chapter) -> u64| of_it.iter().map(|chapter| count(chapter)).sum::<u64>();
-        let refused = of_it.iter().flat_map(|chapter| &chapter.refused).map(|(code, times)| format!("{code} {times}"));
-        let refused: Vec<String> = refused.collect();
-        table.row([
-            line.chapter.clone(),
-            line.injected.skipped.as_ref().map_or_else(|| line.injected.times.to_string(), |_| "skipped".into()),
-            sum(|chapter| chapter.requests).to_string(),
-            sum(|chapter| chapter.ok).to_string(),
-            sum(|chapter| chapter.failed).to_string(),
-            if refused.is_empty() { "0".into() } else { refused.join(", ") },
-            sum(|chapter| chapter.again).to_string(),
-            sum(|chapter| chapter.wrong).to_string(),
-            sum(|chapter| chapter.lost).to_string(),
-            of_it.first().map_or_else(String::new, |chapter| millis(chapter.percentile(99.0))),
-            line.recovery.map_or_else(|| "never".into(), millis),
-        ]);
-        let named = |problem: &String| format!("{}: {problem}", line.chapter);
-        problems.extend(of_it.iter().flat_map(|chapter| &chapter.notes).chain(&line.injected.problems).map(named));
-        if line.recovery.is_none() {
-            problems.push(named(&"the server did not recover".into()));
-        }
-        if let Some(why) = &line.injected.skipped {
-            report::progress(&format!("{}: skipped: {why}", line.chapter));
-        } else if line.injected.times == 0 && !line.chapter.contains("nothing wrong") {
-            problems.push(named(&"nothing was injected".into()));
-        }
+        table.row(line.cells(&of_it));
+        problems.extend(line.problems(&of_it));
     }
-    // What was sent before the first line.
+    let between = chapters.iter().filter(|chapter| chapter.name == BETWEEN);
+    problems.extend(between.flat_map(|chapter| chapter.notes.clone()));
     problems
-        .extend(chapters.iter().filter(|chapter| chapter.name == "nothing").flat_map(|chapter| chapter.notes.clone()));
-    problems
+}
+
+impl Line {
+    fn cells(&self, chapters: &[&Chapter]) -> [String; 11] {
+        let sum = |count: fn(&Chapter) -> u64| chapters.iter().map(|chapter| count(chapter)).sum::<u64>().to_string();
+        let refused =
+            chapters.iter().flat_map(|chapter| &chapter.refused).map(|(code, times)| format!("{code} {times}"));
+        let refused: Vec<String> = refused.collect();
+        [
+            self.chapter.clone(),
+            self.injected.skipped.as_ref().map_or_else(|| self.injected.times.to_string(), |_| "skipped".into()),
+            sum(|chapter| chapter.requests),
+            sum(|chapter| chapter.ok),
+            sum(|chapter| chapter.failed),
+            if refused.is_empty() { "0".into() } else { refused.join(", ") },
+            sum(|chapter| chapter.again),
+            sum(|chapter| chapter.wrong),
+            sum(|chapter| chapter.lost),
+            chapters.first().map_or_else(String::new, |chapter| millis(chapter.percentile(99.0))),
+            self.recovery.map_or_else(|| "never".into(), millis),
+        ]
+    }
+
+    /// What must not have happened.
+    fn problems(&self, chapters: &[&Chapter]) -> Vec<String> {
+        let mut found = self.injected.problems.clone();
+        found.extend(chapters.iter().flat_map(|chapter| chapter.notes.clone()));
+        if self.recovery.is_none() {
+            found.push("the server did not recover".into());
+        }
+        match &self.injected.skipped {
+            Some(why) => report::progress(&format!("{}: skipped: {why}", self.chapter)),
+            None if self.injected.times == 0 && !self.is_calm => found.push("nothing was injected".into()),
+            None => {}
+        }
+        found.into_iter().map(|problem| format!("{}: {problem}", self.chapter)).collect()
+    }
 }
