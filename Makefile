@@ -94,6 +94,7 @@ venv:
 lint: setup ## Check formatting, and clippy with and without libtorch
 	cargo fmt --check
 	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
+	cargo clippy --test attack $(CARGO_FLAGS) -- -D warnings
 	cargo clippy --all-targets --no-default-features $(CARGO_FLAGS) -- -D warnings
 
 .PHONY: metrics-table
@@ -159,6 +160,19 @@ $(CARGO_DENY) $(CARGO_CYCLONEDX):
 	@echo "$(@F): compiling $(VERSION) into $(CACHE), once per user (some minutes)"
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
 		cargo install --quiet --locked --version $(VERSION) --root $(dir $(@D)) $(@F)
+
+## Attack
+
+# In full as it is shipped; the short form as the tests are built, which is at hand where they ran.
+ATTACK := cargo test $(if $(findstring --short,$(ARGS)),,--release) $(CARGO_FLAGS) --test attack --
+
+.PHONY: attack
+attack: setup ## Chaos and hostile clients while honest ones check every answer (ARGS=--short: a minute)
+	@failed=0; for part in chaos attack; do $(ATTACK) $$part $(ARGS) || failed=1; done; exit $$failed
+
+.PHONY: soak
+soak: setup ## Swaps, bursts and cancellations for half an hour; does memory grow? (ARGS="--minutes 5")
+	$(ATTACK) soak $(ARGS)
 
 ## Measure
 

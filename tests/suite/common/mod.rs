@@ -2,8 +2,6 @@
 
 pub(crate) mod collector;
 #[cfg(feature = "torch")]
-pub(crate) mod collector;
-#[cfg(feature = "torch")]
 pub(crate) mod lifecycle;
 #[cfg(feature = "torch")]
 pub(crate) mod marked;
