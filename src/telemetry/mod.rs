@@ -1,5 +1,6 @@
-//! What the server measures of itself, for dashboards and alarms, and what it tells of
-//! single requests as traces.
+//! What the server measures of itself, for dashboards and alarms: scraped by Prometheus
+//! ([`Exposition`]) and pushed to a collector ([`Otlp`]); and what it tells of single
+//! requests, as [`Traces`] and as lists of the slow ones ([`Noted`]).
 //!
 //! Counted once, at one place, by pass and by call rather than by row. An update
 //! finds its counters by model and version, or by method, and takes no lock but
@@ -17,6 +18,7 @@ mod exposition;
 mod history;
 mod journey;
 mod kept;
+mod kinds;
 mod latencies;
 mod noted;
 mod observed;
@@ -42,6 +44,8 @@ use exemplars::Exemplars;
 pub use exposition::{Exposition, ExpositionError, Identity};
 pub use history::{Figure, History, Name, Reading, Stretch};
 pub use journey::{Ended, Journey, Journeys, Leg};
+pub(crate) use kinds::Signal;
+pub use kinds::{Reason, RowsOutcome, ShadowOutcome};
 pub use latencies::{BUCKETS, Latencies, bucket};
 pub use noted::{Noted, NotedRequest};
 pub use observed::Budget;
@@ -68,105 +72,6 @@ pub struct Pass<'a> {
     pub compute: Duration,
     /// How many of the rows had a deadline that was past when it began.
     pub late_rows: usize,
-}
-
-/// What became of rows that a version was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowsOutcome {
-    /// Answered.
-    Ok,
-    /// The model failed on them.
-    Failed,
-    /// The version can't encode them.
-    Refused,
-}
-
-impl RowsOutcome {
-    const ALL: [Self; 3] = [Self::Ok, Self::Failed, Self::Refused];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// What became of rows that a version was to score for comparison alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShadowOutcome {
-    /// Scored.
-    Scored,
-    /// The version can't encode them, failed on them, or gave no number.
-    Failed,
-    /// There was no room for them.
-    Dropped,
-}
-
-impl ShadowOutcome {
-    const ALL: [Self; 3] = [Self::Scored, Self::Failed, Self::Dropped];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Scored => "scored",
-            Self::Failed => "failed",
-            Self::Dropped => "dropped",
-        }
-    }
-}
-
-/// Why rows were never run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// More rows than may wait.
-    QueueFull,
-    /// More bytes than may wait.
-    QueueBytes,
-    /// The wait would have been too long.
-    Wait,
-    /// The deadline could not be met; refused at once.
-    Deadline,
-    /// The deadline passed while they waited.
-    Expired,
-    /// The caller left while they waited.
-    Cancelled,
-}
-
-impl Reason {
-    const ALL: [Self; 6] =
-        [Self::QueueFull, Self::QueueBytes, Self::Wait, Self::Deadline, Self::Expired, Self::Cancelled];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::QueueBytes => "queue_bytes",
-            Self::Wait => "wait",
-            Self::Deadline => "deadline",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-/// What is sent to a collector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// What is told on `/metrics` too.
-    Metrics,
-    /// Spans.
-    Traces,
-}
-
-impl Signal {
-    const ALL: [Self; 2] = [Self::Metrics, Self::Traces];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Metrics => "metrics",
-            Self::Traces => "traces",
-        }
-    }
 }
 
 /// A version that answers.
