@@ -2,7 +2,7 @@
 
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::{error::OTelSdkError, metrics::SdkMeterProvider};
-use prometheus::{Registry, TextEncoder, proto::MetricFamily};
+use prometheus::{Registry, TextEncoder};
 use thiserror::Error;
 
 /// Metrics can't be set up or read.
@@ -50,11 +50,11 @@ impl Exposition {
     ///
     /// [`ExpositionError::Text`] where one of them has no form as text.
     pub fn text(&self) -> Result<String, ExpositionError> {
-        Ok(TextEncoder::new().encode_to_string(&self.families())?)
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
 
-    /// The same, as it is before it is text.
-    pub(super) fn families(&self) -> Vec<MetricFamily> {
+    /// The same before it is text.
+    pub(super) fn families(&self) -> Vec<prometheus::proto::MetricFamily> {
         self.registry.gather()
     }
 }

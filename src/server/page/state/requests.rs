@@ -30,7 +30,7 @@ pub(in crate::server) struct Noted {
     pub(in crate::server) refused: Vec<NotedRequest>,
 }
 
-/// One request; nothing of what it asked for.
+/// One request, as telemetry notes it; nothing of what it asked for.
 #[allow(dead_code, reason = "nobody notes requests yet")]
 pub(in crate::server) struct NotedRequest {
     pub(in crate::server) at: SystemTime,
@@ -39,6 +39,7 @@ pub(in crate::server) struct NotedRequest {
     pub(in crate::server) reason: Option<&'static str>,
     pub(in crate::server) model: String,
     pub(in crate::server) version: u64,
+    pub(in crate::server) versions: usize,
     pub(in crate::server) rows: usize,
     pub(in crate::server) lane: &'static str,
     pub(in crate::server) trace_id: Option<String>,
@@ -65,6 +66,8 @@ struct RequestState {
     model: String,
     /// `null` where none was resolved.
     version: Option<u64>,
+    /// How many versions were asked.
+    versions: usize,
     rows: usize,
     lane: &'static str,
     trace_id: Option<String>,
@@ -93,6 +96,7 @@ fn told(request: NotedRequest) -> RequestState {
         reason: request.reason,
         model: request.model,
         version: Some(request.version).filter(|version| *version > 0),
+        versions: request.versions,
         rows: request.rows,
         lane: request.lane,
         trace_id: request.trace_id,
@@ -118,8 +122,9 @@ mod tests {
             reason: Some("queue_full"),
             model: "merchant_gmv".into(),
             version,
+            versions: 1,
             rows: 3,
-            lane: "runner",
+            lane: "interactive",
             trace_id: None,
             took: Duration::from_millis(250),
             decode: Duration::ZERO,
