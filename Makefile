@@ -73,6 +73,11 @@ lint: setup ## Check formatting, and clippy with and without libtorch
 	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
 	cargo clippy --all-targets --no-default-features $(CARGO_FLAGS) -- -D warnings
 
+.PHONY: metrics-table
+metrics-table: setup ## Renew the README's table of metrics from the one in the code
+	cargo run --quiet $(CARGO_FLAGS) -- schema metrics | sed -i \
+		-e '/^<!-- metrics:/,/^<!-- \/metrics/{//!d}' -e '/^<!-- metrics:/r /dev/stdin' README.md
+
 .PHONY: proto-lint
 proto-lint: ## Check the protos with buf (needs npx)
 	@command -v npx >/dev/null || { echo "missing: npx, which comes with Node.js" >&2; exit 1; }
@@ -105,8 +110,8 @@ $(CARGO_DENY):
 
 # How the reference model's features travel: as two lists, or each for itself (extra).
 REFERENCE_FEATURES ?= lists
-REFERENCE := $(abspath $(TARGET))/bench/reference-$(REFERENCE_FEATURES)
-ENGINES := $(abspath $(TARGET))/bench/engines
+# Version 1 is TorchScript, which is what libtorch is measured with alone; version 2 has the same weights for Souk's own engine.
+REFERENCE := $(abspath $(TARGET))/bench/reference/$(REFERENCE_FEATURES)
 # The same network as a model of tensors, by its hidden layers.
 TENSORS := $(abspath $(TARGET))/bench/tensors
 TENSORS_MODELS := $(foreach hidden,128-64 400-400-400,$(TENSORS)/$(hidden)/deepfm/1/manifest.json)
@@ -114,9 +119,9 @@ SCENARIO ?= open
 ADDR ?= localhost:50051
 
 .PHONY: bench
-bench: setup $(REFERENCE)/merchant_gmv/1/manifest.json $(ENGINES)/merchant_gmv/2/manifest.json $(TENSORS_MODELS) ## Measure encoder, stack, forward pass, engines, loading and server into benches/results (ARGS=--quick: minutes)
+bench: setup $(REFERENCE)/merchant_gmv/2/manifest.json $(TENSORS_MODELS) ## Measure encoder, stack, forward pass, engines, loading and server into benches/results (ARGS=--quick: minutes)
 	cargo bench $(CARGO_FLAGS) --bench encode --bench batch --bench forward
-	cargo bench $(CARGO_FLAGS) --bench engines -- $(ENGINES)/merchant_gmv
+	cargo bench $(CARGO_FLAGS) --bench engines -- $(REFERENCE)/merchant_gmv
 	cargo bench $(CARGO_FLAGS) --bench loading -- $(REFERENCE)/merchant_gmv/1
 	cargo bench $(CARGO_FLAGS) --bench serving -- --reference $(REFERENCE) --tensors $(TENSORS) --out benches/results $(ARGS)
 
@@ -131,14 +136,11 @@ load: ## Send load to a running server with ghz (SCENARIO=closed|open|mixed|dead
 	ghz --config benches/ghz/$(SCENARIO).json $(ARGS) $(ADDR)
 
 # Random weights: made once from the training package, without data.
-$(REFERENCE)/merchant_gmv/1/manifest.json: | venv-train
-	$(PYTHON_TRAIN) reference --features $(REFERENCE_FEATURES) --out $(REFERENCE)
+$(REFERENCE)/merchant_gmv/2/manifest.json: | venv-train
+	$(PYTHON_TRAIN) reference --engine both --features $(REFERENCE_FEATURES) --out $(REFERENCE)
 
 $(TENSORS)/%/deepfm/1/manifest.json: | venv-train
 	$(PYTHON_TRAIN) reference --features tensors --hidden $* --out $(TENSORS)/$*
-
-$(ENGINES)/merchant_gmv/2/manifest.json: | venv-train
-	$(PYTHON_TRAIN) reference --engine both --features lists --out $(ENGINES)
 
 ## Train
 

@@ -1,6 +1,7 @@
 //! What a request costs in the stack itself: counted, admitted, put in a batch and
 //! answered, by a model that answers at once. Times are by request; making the job
-//! with its row is part of them.
+//! with its row is part of them. And what it costs beside that to follow a request from its
+//! arrival to its end, and to trace one of a hundred of them to a collector that is gone.
 
 #![allow(missing_docs, reason = "criterion's macros write functions without them")]
 
@@ -19,7 +20,7 @@ use souk::{
     error::ScoreError,
     rows::{Column, Forward, ForwardError, Rows, Values},
     stack::{BatchRules, Encoding, Job, Lane, Limits, Runners, Scored, Stack, ThreadSetup, assemble},
-    telemetry::Metrics,
+    telemetry::{Identity, Journeys, Metrics, Otlp, Sampling, Traces},
 };
 use tokio::runtime::Runtime;
 use tower::{Service as _, ServiceExt as _};
@@ -31,6 +32,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// As many as share a batch.
 const CALLERS: usize = 64;
+
+/// What is asked for.
+const METHOD: &str = "souk.v1.MerchantGmvService/PredictGmv";
 
 /// As the server has it by default.
 const INLINE_BELOW: Duration = Duration::from_micros(400);
@@ -62,6 +66,7 @@ struct Bench {
     runtime: Runtime,
     stack: Stack,
     model: Arc<dyn Forward>,
+    journeys: Option<Journeys>,
 }
 
 /// Whoever asks. Clones ask the same stack.
@@ -69,6 +74,18 @@ struct Bench {
 struct Caller {
     stack: Stack,
     model: Arc<dyn Forward>,
+    journeys: Option<Journeys>,
+}
+
+/// Journeys that are counted, and those that are traced too while the thread is there.
+fn journeys() -> anyhow::Result<(Journeys, Journeys, Otlp)> {
+    let (metrics, exposition) = Metrics::pushed_as(&Identity { version: "0", instance: "bench".into() })?;
+    // Nobody listens at the port for discarding.
+    let otlp = Otlp::start("http://127.0.0.1:9", &metrics, &exposition)?;
+    let sampling = Sampling { ratio: 0.01, address: "127.0.0.1".into(), port: 50051 };
+    let traces = Traces::start(&otlp, &metrics, sampling);
+    let counted = Journeys::new(metrics);
+    Ok((counted.clone(), counted.traced(Some(traces)), otlp))
 }
 
 impl Bench {
@@ -88,11 +105,17 @@ impl Bench {
         let model = AtOnce::default();
         // As after a warm-up.
         model.0.learn(1, Took::undisturbed(Duration::from_micros(1)));
-        Ok(Self { runtime, stack: assemble(limits, Metrics::none(), runners), model: Arc::new(model) })
+        Ok(Self { runtime, stack: assemble(limits, Metrics::none(), runners), model: Arc::new(model), journeys: None })
     }
 
     fn caller(&self) -> Caller {
-        Caller { stack: self.stack.clone(), model: Arc::clone(&self.model) }
+        Caller { stack: self.stack.clone(), model: Arc::clone(&self.model), journeys: self.journeys.clone() }
+    }
+
+    /// The same, with requests that are followed.
+    fn followed(&mut self, journeys: &Journeys) -> &Self {
+        self.journeys = Some(journeys.clone());
+        self
     }
 
     /// How long `count` requests take, one after the other.
@@ -140,8 +163,12 @@ impl Caller {
 
     async fn ask_for(&mut self, rows: Encoding) -> Result<Scored, ScoreError> {
         let model = Arc::clone(&self.model);
-        let job = Job { model, count: 1, bytes: 64, rows, deadline: None, lane: Lane::Interactive };
-        self.stack.ready().await?.call(job).await
+        let journey = self.journeys.as_ref().map(|journeys| journeys.begin(METHOD, None));
+        let (lane, followed) = (Lane::Interactive, journey.clone());
+        let job = Job { model, count: 1, bytes: 64, rows, deadline: None, lane, journey: followed };
+        let scored = self.stack.ready().await?.call(job).await;
+        let _ended = journey.map(|journey| journey.end("OK"));
+        scored
     }
 }
 
@@ -149,10 +176,21 @@ fn measure(criterion: &mut Criterion) -> anyhow::Result<()> {
     let mut group = criterion.benchmark_group("batch");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
 
-    let inline = Bench::new(INLINE_BELOW, 4096)?;
+    let mut inline = Bench::new(INLINE_BELOW, 4096)?;
     ensure!(inline.runtime.block_on(inline.caller().ask())?.outputs.len() == 1, "no answer");
     group.bench_function("one row inline", |bencher| bencher.iter_custom(|count| inline.one_by_one(count)));
     group.bench_function("64 callers inline", |bencher| bencher.iter_custom(|count| inline.together(count)));
+
+    let (followed, traced, _otlp) = journeys()?;
+    for (name, journeys) in [("followed", &followed), ("traced", &traced)] {
+        let bench = inline.followed(journeys);
+        group.bench_function(format!("one row inline, {name}"), |bencher| {
+            bencher.iter_custom(|count| bench.one_by_one(count));
+        });
+        group.bench_function(format!("64 callers inline, {name}"), |bencher| {
+            bencher.iter_custom(|count| bench.together(count));
+        });
+    }
 
     let runner = Bench::new(Duration::ZERO, 4096)?;
     ensure!(runner.runtime.block_on(runner.caller().ask())?.outputs.len() == 1, "no answer");

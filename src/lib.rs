@@ -9,7 +9,7 @@
 //!                            │                            └→ rows → cost
 //!                            └→ stack → rows, cost, error
 //! cli → manifest, model; manifest → rows
-//! server, stack, trial → telemetry
+//! cli, server, api, stack, trial, registry → telemetry
 //! ```
 //!
 //! | room | what it is for | what it does not know |
@@ -25,7 +25,7 @@
 //! | [`features`] | raw features to inputs, by the manifest | protobuf, tensors of libtorch |
 //! | [`heads`] | outputs to forecasts and portraits | the wire |
 //! | [`stack`] | deadlines, bounds, batches, the threads that run them | protobuf, tonic, engines |
-//! | [`telemetry`] | what is measured, its form for Prometheus, the last quarter of an hour of it | every other room |
+//! | [`telemetry`] | what is measured, the last quarter of an hour of it, where the time of requests went, the form of that for Prometheus and its way to a collector | every other room |
 //! | [`cost`] | what a version's passes cost, learned, and what it has served | who asks, and why |
 //! | [`rows`] | inputs and outputs as plain vectors | features |
 //! | [`error`] | why a request was not scored, in words | codes |
@@ -79,6 +79,15 @@
 //! second, looks at registry, trials, events and history and writes JSON → threads of sockets hand
 //! its bytes on. The page only shows, and asks nobody but its server.
 //!
+//! # What is told of a request
+//!
+//! [`telemetry::Journey`] passes the rooms with the request, and each adds moments and
+//! figures → at its end it is counted → [`telemetry::Traces`] decides whether it is told as a
+//! trace, and copies it to where the thread of [`telemetry::Otlp`] fetches it twice a second,
+//! makes its spans and sends them. A batch tells its requests of each other: its record
+//! ([`telemetry::Batch`]) goes back with the answers. Without a collector none of this
+//! happens, but that a caller's `traceparent` is read and sent back.
+//!
 //! # Invariants
 //!
 //! 1. `results[i]` answers row `i` of the request, whatever else happens.
@@ -98,9 +107,13 @@
 //! 7. A trial costs callers nothing: rows are scored for comparison only after their
 //!    reply was made, on a thread that has what the others leave of a core, and no
 //!    version stays in memory for being compared.
-//! 8. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
-//!    [`config`] alone reads the environment; [`telemetry`] alone knows
-//!    OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
+//! 8. Telemetry never holds up a request: what leaves for a collector is bounded, fetched by
+//!    a thread of its own, and dropped and counted where there is no room.
+//! 9. What a request asked and what it was answered is in no log, trace or list of slow
+//!    requests; ids of entities are logged only where `telemetry.log_entities` says so.
+//! 10. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
+//!     [`config`] alone reads the environment; [`telemetry`] alone knows
+//!     OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
 
 pub mod api;
 pub mod cli;

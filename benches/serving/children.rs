@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use clap::ValueEnum as _;
 use serde::de::DeserializeOwned;
 use tokio::{
     process::{Child, Command},
@@ -18,6 +19,7 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
+    collector::Manner,
     libtorch::{Choice, measure::Passes},
     load::{Asks, Load, Measured},
     process::{Process, Usage},
@@ -43,7 +45,13 @@ pub(crate) struct Contender {
 
 impl Contender {
     /// `souk serve` with the models below `root`, ready for what will be asked.
-    pub(crate) async fn souk(program: &Path, root: &Path, asks: Asks, log: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn souk(
+        program: &Path,
+        root: &Path,
+        asks: Asks,
+        log: &Path,
+        variables: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let (grpc, http, admin) = (free_address()?, free_address()?, free_address()?);
         let mut command = Command::new(program);
         command
@@ -51,7 +59,8 @@ impl Contender {
             .env("SOUK__SERVER__LISTEN", grpc.to_string())
             .env("SOUK__SERVER__HTTP_LISTEN", http.to_string())
             .env("SOUK__SERVER__ADMIN_LISTEN", admin.to_string())
-            .env("SOUK__MODELS__ROOT", root);
+            .env("SOUK__MODELS__ROOT", root)
+            .envs(variables.iter().map(|(key, value)| (key, value)));
         Self::start(command, log, [grpc, http, admin], asks.service()).await
     }
 
@@ -61,6 +70,15 @@ impl Contender {
         let mut command = own("echo")?;
         command.arg(grpc.to_string());
         // As a whole: it has no model to wait for.
+        Self::start(command, log, [grpc; 3], "").await
+    }
+
+    /// A collector of telemetry.
+    pub(crate) async fn collector(manner: Manner, log: &Path) -> anyhow::Result<Self> {
+        let grpc = free_address()?;
+        let manner = manner.to_possible_value().context("no name")?;
+        let mut command = own("collector")?;
+        command.arg(grpc.to_string()).arg(manner.get_name());
         Self::start(command, log, [grpc; 3], "").await
     }
 
@@ -164,6 +182,6 @@ fn own(role: &str) -> anyhow::Result<Command> {
 }
 
 /// An address that was free a moment ago.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people, who read what it prints")]
 
 mod children;
+mod collector;
 mod echo;
 mod libtorch;
 mod load;
@@ -57,6 +58,9 @@ enum Role {
     /// The echo server.
     #[command(hide = true)]
     Echo { listen: SocketAddr },
+    /// A collector of telemetry.
+    #[command(hide = true)]
+    Collector { listen: SocketAddr, manner: collector::Manner },
     /// The forward pass alone.
     #[command(hide = true)]
     Raw { folder: PathBuf, seconds: f64 },
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let done = match command.role {
         Some(Role::Echo { listen }) => echo::run(listen).map(|()| ExitCode::SUCCESS),
+        Some(Role::Collector { listen, manner }) => collector::run(listen, manner).map(|()| ExitCode::SUCCESS),
         Some(Role::Libtorch(wanted)) => libtorch::run(&wanted, &command.settings).map(|()| ExitCode::SUCCESS),
         Some(Role::Chosen { folder, choice, seconds }) => {
             libtorch::measure::run(&folder, &choice, Duration::from_secs_f64(seconds)).map(|()| ExitCode::SUCCESS)

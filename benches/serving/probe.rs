@@ -33,6 +33,13 @@ impl Metrics {
     }
 }
 
+/// A page as it came.
+pub(crate) async fn page(server: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let page = timeout(PATIENCE, get(server, path)).await??;
+    anyhow::ensure!(page.starts_with("HTTP/1.1 200"), "{}", page.lines().next().unwrap_or_default());
+    Ok(page)
+}
+
 async fn get(server: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut socket = TcpStream::connect(server).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");

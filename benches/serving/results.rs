@@ -63,6 +63,23 @@ pub(crate) enum Kind {
     /// 64 callers that wait for their answers, one row a request, while another version
     /// scores all of them too, or none does.
     Shadow { beside: bool },
+    /// The same callers, at a server that is looked at or not.
+    Telemetry { watched: Watched },
+}
+
+/// Who looks at a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Watched {
+    /// Nobody.
+    Off,
+    /// A collector, a scrape each second, an open page.
+    On,
+    /// The same, but the collector is not there,
+    Gone,
+    /// does not answer,
+    Slow,
+    /// or has no room.
+    Refusing,
 }
 
 /// Requests a second.
@@ -192,6 +209,7 @@ impl Display for Kind {
             Self::Bulk => write!(out, "the stream"),
             Self::Shadow { beside: false } => write!(out, "C = 64, 1 row, without a shadow"),
             Self::Shadow { beside: true } => write!(out, "C = 64, 1 row, with a shadow"),
+            Self::Telemetry { watched } => write!(out, "C = 64, 1 row, telemetry {watched:?}"),
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("models"))]
     pub(crate) shipped: PathBuf,
     /// The folder of models that holds the reference one; `make bench` makes it.
-    #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("target/bench/reference-lists"))]
+    #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("target/bench/reference/lists"))]
     pub(crate) reference: PathBuf,
     /// The folder with the folders of models of those that are asked for tensors; `make bench` makes them.
     #[arg(long, value_name = "FOLDER", default_value_os_t = PathBuf::from(ROOT).join("target/bench/tensors"))]
@@ -99,6 +99,8 @@ pub(crate) enum Scenario {
     Shadow,
     /// Callers of the Open Inference Protocol that wait for their answers.
     Tensors,
+    /// Traces, scrapes and an open page, and collectors that do badly.
+    Telemetry,
 }
 
 impl Settings {

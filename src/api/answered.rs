@@ -8,7 +8,7 @@ use prost_types::Duration as ProtoDuration;
 
 use super::{
     encode::{Encoded, Outcome, Read},
-    proto::v1::{RowError, ServedBy, Timing},
+    proto::v1::{Lane as ProtoLane, RowError, ServedBy, Timing},
     reply::{Reply, Results},
     turns::Turn,
 };
@@ -18,7 +18,7 @@ use crate::{
     model::Version,
     registry::Resolved,
     rows::Rows,
-    stack::Scored,
+    stack::{Lane, Scored},
     trial::{self, Trials},
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Part {
     pub(super) read: Read,
     /// Without a row where none could be encoded.
     pub(super) scored: Scored,
+    /// Where they waited.
+    pub(super) lane: Lane,
 }
 
 /// How an endpoint puts answers into words.
@@ -86,6 +88,19 @@ impl Answered {
             queue: Some(proto(scored().map(|scored| scored.queue).max().unwrap_or_default())),
             compute: Some(proto(scored().map(|scored| scored.compute).sum())),
             batch_rows: u32::try_from(batch_rows).unwrap_or(u32::MAX),
+            decode: Some(proto(scored().map(|scored| scored.decode).max().unwrap_or_default())),
+            lane: self.lane().into(),
+        }
+    }
+}
+
+impl Answered {
+    /// The most patient one that any part waited in.
+    fn lane(&self) -> ProtoLane {
+        match self.parts.iter().map(|part| part.lane).max() {
+            Some(Lane::Interactive) => ProtoLane::Interactive,
+            Some(Lane::Bulk) => ProtoLane::Bulk,
+            None => ProtoLane::Unspecified,
         }
     }
 }

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::{
     answered::{Wording, wrong_head},
     frames::{MerchantGmvService, PredictGmvRequest},
+    parts::id,
     proto::v1::{GmvForecast, GmvQuantile, GmvResult, Merchant, RowError, gmv_result::Outcome},
     reply::Reply,
     scoring::{Call, Scoring},
@@ -38,9 +39,10 @@ impl GmvEndpoint {
     }
 
     async fn predict(&self, request: PredictGmvRequest, call: Call) -> Result<Reply, ScoreError> {
+        call.about(request.merchants.iter().map(|merchant| id(merchant)));
         let quantiles = ascending(request.quantiles)?;
         let PredictGmvRequest { merchants, version, .. } = request;
-        let answered = self.scoring.answer::<Merchant>(Task::MerchantGmv, merchants, &version, call).await?;
+        let answered = self.scoring.answer::<Merchant>(Task::MerchantGmv, merchants, &version, &call).await?;
 
         let versions = answered.versions();
         let wording = |version| forecasts(version, &quantiles);
@@ -65,7 +67,7 @@ impl MerchantGmvService for GmvEndpoint {
     ) -> Result<Response<Self::StreamGmvStream>, Status> {
         let call = Call::new(request.extensions(), Lane::Bulk);
         let endpoint = self.clone();
-        let answer = move |message| {
+        let answer = move |message, call| {
             let endpoint = endpoint.clone();
             async move { Ok(endpoint.predict(message, call).await?) }
         };

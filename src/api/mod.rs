@@ -13,6 +13,7 @@
 
 mod admin;
 mod answered;
+mod codes;
 mod deadline;
 mod drain;
 mod encode;
@@ -35,6 +36,7 @@ mod views;
 mod wire;
 
 pub use admin::{AdminEndpoint, Administered};
+pub use codes::code_name;
 pub use deadline::GrpcTimeoutLayer;
 pub use drain::Drain;
 pub use encode::encode_frames;

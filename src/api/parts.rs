@@ -101,7 +101,7 @@ impl Parts {
 }
 
 /// The id of a `souk.v1.Merchant` or `souk.v1.User`, as far as it can be read.
-fn id(mut frame: &[u8]) -> &str {
+pub(super) fn id(mut frame: &[u8]) -> &str {
     let mut id = "";
     while !frame.is_empty()
         && let Ok((number, value)) = next(&mut frame)

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::{
     answered::{Wording, wrong_head},
     frames::{GetPortraitsRequest, UserPortraitService},
+    parts::id,
     proto::v1::{PortraitResult, RowError, Tag, TagGroup, User, UserPortrait, portrait_result::Outcome},
     reply::Reply,
     scoring::{Call, Scoring},
@@ -36,7 +37,8 @@ impl PortraitEndpoint {
 
     async fn portray(&self, request: GetPortraitsRequest, call: Call) -> Result<Reply, ScoreError> {
         let GetPortraitsRequest { users, version } = request;
-        let answered = self.scoring.answer::<User>(Task::UserPortrait, users, &version, call).await?;
+        call.about(users.iter().map(|user| id(user)));
+        let answered = self.scoring.answer::<User>(Task::UserPortrait, users, &version, &call).await?;
 
         let versions = answered.versions();
         let wordings = versions.iter().map(portraits).collect::<Result<_, _>>()?;
@@ -60,7 +62,7 @@ impl UserPortraitService for PortraitEndpoint {
     ) -> Result<Response<Self::StreamPortraitsStream>, Status> {
         let call = Call::new(request.extensions(), Lane::Bulk);
         let endpoint = self.clone();
-        let answer = move |message| {
+        let answer = move |message, call| {
             let endpoint = endpoint.clone();
             async move { Ok(endpoint.portray(message, call).await?) }
         };

@@ -11,7 +11,10 @@ use tonic::{
     codec::{EncodeBuf, Encoder},
 };
 
-use super::proto::v1::{ServedBy, Timing};
+use super::{
+    proto::v1::{ServedBy, Timing},
+    stream::Coded,
+};
 
 /// The fields of both results: the id, the names of what was left out, and who answered
 /// where that is not who the reply names.
@@ -102,6 +105,8 @@ fn text_len(field: u32, text: &str) -> usize {
 /// Puts replies on the wire.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ReplyEncoder;
+
+impl Coded for Reply {}
 
 impl Encoder for ReplyEncoder {
     type Item = Reply;

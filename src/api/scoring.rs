@@ -23,6 +23,7 @@ use crate::{
     model::Version,
     registry::{Registry, Resolved},
     stack::{Encoding, Job, Lane, Scored, Stack},
+    telemetry::Journey,
     trial::Trials,
 };
 
@@ -44,10 +45,12 @@ pub struct Scoring {
 }
 
 /// How a request came in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Call {
     pub(super) deadline: Option<Deadline>,
     pub(super) lane: Lane,
+    /// Who follows it. None where nobody does.
+    pub(super) journey: Option<Journey>,
 }
 
 /// How large a request is.
@@ -66,15 +69,23 @@ pub fn today_utc() -> Date {
 
 impl Call {
     pub(super) fn new(extensions: &Extensions, lane: Lane) -> Self {
-        Self { deadline: extensions.get().copied(), lane }
+        Self { deadline: extensions.get().copied(), lane, journey: extensions.get().cloned() }
+    }
+
+    /// It asks about entities with these ids, which the log may want to know.
+    pub(super) fn about<'i>(&self, ids: impl Iterator<Item = &'i str>) {
+        if let Some(journey) = &self.journey {
+            journey.about(ids);
+        }
     }
 
     /// What the stack gets.
-    pub(super) fn job(self, version: &Version, size: Size, rows: Encoding) -> Job {
+    pub(super) fn job(&self, version: &Version, size: Size, rows: Encoding) -> Job {
         let (model, Size { count, bytes }) = (Arc::clone(&version.engine), size);
         // What fills a batch alone is no company for others.
         let lane = if count > model.max_batch_rows().get() { Lane::Bulk } else { self.lane };
-        Job { model, count, bytes, rows, deadline: self.deadline.map(|deadline| deadline.0), lane }
+        let (deadline, journey) = (self.deadline.map(|deadline| deadline.0), self.journey.clone());
+        Job { model, count, bytes, rows, deadline, lane, journey }
     }
 }
 
@@ -92,7 +103,7 @@ impl Scoring {
         task: Task,
         entities: Vec<Bytes>,
         version: &str,
-        call: Call,
+        call: &Call,
     ) -> Result<Answered, ScoreError> {
         self.check_count::<E>(entities.len())?;
         let model = task.as_str();
@@ -108,13 +119,14 @@ impl Scoring {
         &self,
         by: Resolved,
         entities: Entities,
-        call: Call,
+        call: &Call,
     ) -> Result<Part, ScoreError> {
         let (job, mut read) = self.job::<E>(entities, &by.version, call);
+        let lane = job.lane;
         let scored = self.score(&by.version, job).await?;
         // There, since the rows were encoded before they were scored.
         let read = read.try_recv().unwrap_or_default();
-        Ok(Part { by, read, scored })
+        Ok(Part { by, read, scored, lane })
     }
 
     /// Has the stack score rows of a version, and the trials know how that ended.
@@ -135,7 +147,7 @@ impl Scoring {
         &self,
         entities: Entities,
         version: &Arc<Version>,
-        call: Call,
+        call: &Call,
     ) -> (Job, oneshot::Receiver<Read>) {
         let count = entities.frames().len();
         let received: usize = entities.frames().iter().map(Bytes::len).sum();

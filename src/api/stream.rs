@@ -8,10 +8,10 @@ use std::{pin::Pin, time::Duration};
 use futures::{Stream, StreamExt as _, stream};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
-use super::{Drain, oversize, scoring::Call};
-use crate::error::ScoreError;
+use super::{Drain, codes::code_name, oversize, scoring::Call};
+use crate::{error::ScoreError, telemetry::Journey};
 
 /// Messages of one stream that are decoded or scored at the same time: enough
 /// that the runners need not wait for the socket, few enough to bound memory.
@@ -36,22 +36,58 @@ pub(super) fn in_order<M, R, F>(
     inbound: Streaming<M>,
     call: Call,
     drain: &Drain,
-    answer: impl Fn(M) -> F + Send + 'static,
+    answer: impl Fn(M, Call) -> F + Send + 'static,
 ) -> Result<Replies<R>, ScoreError>
 where
     M: Send + 'static,
-    R: Send + 'static,
+    R: Coded + Send + 'static,
     F: Future<Output = Result<R, Status>> + Send + 'static,
 {
     let accepted = drain.accept()?;
+    let of_messages = call.clone();
     let incoming = Incoming { inbound, call, drain: drain.clone(), last_call: None, ended: false };
     let answered = stream::unfold(incoming, Incoming::next)
         .map(move |message| {
-            let answered = message.map(&answer);
-            async move { answered?.await }
+            let followed = Message::of(&of_messages);
+            let call = Call { journey: followed.journey.clone(), ..of_messages.clone() };
+            let answered = message.map(|message| answer(message, call));
+            async move {
+                let mut followed = followed;
+                let answered = answered?.await;
+                followed.code = answered.as_ref().map_or_else(Status::code, Coded::code);
+                answered
+            }
         })
         .buffered(IN_WORK);
     Ok(Box::pin(Held { stream: Box::pin(answered), _accepted: accepted }))
+}
+
+/// A reply of a stream, which goes on where a message failed.
+pub(super) trait Coded {
+    /// What a unary call would have ended with.
+    fn code(&self) -> Code {
+        Code::Ok
+    }
+}
+
+/// A message until it is answered. Dropped before that, it was left by its caller.
+struct Message {
+    journey: Option<Journey>,
+    code: Code,
+}
+
+impl Message {
+    fn of(stream: &Call) -> Self {
+        Self { journey: stream.journey.as_ref().map(Journey::message), code: Code::Cancelled }
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if let Some(journey) = &self.journey {
+            journey.end(code_name(self.code));
+        }
+    }
 }
 
 /// The messages of a stream, up to its end, its deadline or the drain's.

@@ -8,6 +8,7 @@ mod figures;
 mod guard;
 mod orders;
 mod show;
+mod slow;
 mod tables;
 mod watch;
 
@@ -35,6 +36,7 @@ const ADDR: &str = "http://127.0.0.1:50052";
 Examples:
   souk models list
   souk models show merchant_gmv
+  souk models show merchant_gmv --slow
   souk models load merchant_gmv 4
   souk models traffic merchant_gmv canary=4:10
   souk models rollback merchant_gmv
@@ -61,17 +63,29 @@ Examples:
   souk models list
   souk models list --json | jq -c '.models[].versions[] | [.number, .state, .problems]'
 
+  souk models list --slow
+
 SHARE is a version's share of the requests that name no version; AGE is how long it has been
-in memory.")]
-    List,
+in memory. With --slow: requests of all models, and those that came to none.")]
+    List(slow::Slow),
     /// Show one model: versions with all problems, policy, comparisons, history.
     #[command(after_help = "\
 Examples:
   souk models show merchant_gmv
-  souk models show merchant_gmv --json | jq .comparisons")]
+  souk models show merchant_gmv --json | jq .comparisons
+  souk models show merchant_gmv --slow
+  souk models show merchant_gmv --slow --most 200 --json | jq -r '.refused[].reason' | sort | uniq -c
+
+With --slow: why requests of the last five minutes were slow or refused, a few of each ten
+seconds. TOOK is all of a request's time on the server; DECODE, QUEUE (waiting for a pass) and
+COMPUTE are parts of it, and REPLY is the rest: reading, waiting for admission, writing, sending.
+BATCH is the rows of the largest pass, other requests' included; +1 behind a version says that
+another one answered some of the rows. All times are in milliseconds.")]
     Show {
         /// The model's name.
         model: String,
+        #[command(flatten)]
+        slow: slow::Slow,
     },
     /// Bring a version into memory, also one that was rejected before.
     #[command(after_help = "\
@@ -115,8 +129,10 @@ impl Models {
         runtime.block_on(async {
             let mut admin = Admin::at(&self.addr, self.json).await?;
             match self.ask {
-                Ask::List => admin.list().await,
-                Ask::Show { model } => admin.show(model).await,
+                Ask::List(slow) if slow.is_asked() => admin.slow(String::new(), slow).await,
+                Ask::List(_) => admin.list().await,
+                Ask::Show { model, slow } if slow.is_asked() => admin.slow(model, slow).await,
+                Ask::Show { model, .. } => admin.show(model).await,
                 Ask::Load(wanted) => admin.load(wanted).await,
                 Ask::Unload(wanted) => admin.unload(wanted).await,
                 Ask::Traffic(traffic) => admin.traffic(traffic).await,

@@ -385,6 +385,29 @@ mod tests {
     }
 
     #[test]
+    fn a_collector_is_reached_by_a_url() {
+        for wrong in ["localhost:4317", "ftp://collector", "http://", "a b"] {
+            let found = keys(load(None, &environment(&[("SOUK__TELEMETRY__OTLP_ENDPOINT", wrong)])));
+            assert_eq!(found, ["telemetry.otlp_endpoint"], "{wrong}");
+        }
+        for right in ["", "http://127.0.0.1:4317", "https://collector.example/"] {
+            assert!(load(None, &environment(&[("SOUK__TELEMETRY__OTLP_ENDPOINT", right)])).is_ok(), "{right}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_from_0_to_1() {
+        for wrong in ["-0.1", "1.01", "nan", "inf"] {
+            let found = keys(load(None, &environment(&[("SOUK__TELEMETRY__SAMPLE_RATIO", wrong)])));
+            assert_eq!(found, ["telemetry.sample_ratio"], "{wrong}");
+        }
+        for (right, ratio) in [("0", 0.0), ("1", 1.0), ("0.25", 0.25)] {
+            let settings = load(None, &environment(&[("SOUK__TELEMETRY__SAMPLE_RATIO", right)])).unwrap();
+            assert_eq!(settings.telemetry.sample_ratio, ratio);
+        }
+    }
+
+    #[test]
     fn the_user_is_known_by_either_variable() {
         assert_eq!(environment(&[("LOGNAME", "bea"), ("USER", "anna")]).user(), Some("anna"));
         assert_eq!(environment(&[("USER", "anna"), ("LOGNAME", "bea")]).user(), Some("anna"));

@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytesize::ByteSize;
+use http::Uri;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -33,7 +34,7 @@ pub struct Settings {
     pub batch: BatchConfig,
     /// Threads and device.
     pub runtime: RuntimeConfig,
-    /// Logs.
+    /// Logs, and where metrics and traces are sent.
     pub telemetry: TelemetryConfig,
 }
 
@@ -135,7 +136,7 @@ pub enum Device {
     Cpu,
 }
 
-/// Logs.
+/// Logs, and where metrics and traces are sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
@@ -143,6 +144,17 @@ pub struct TelemetryConfig {
     pub log: String,
     /// For people or for machines.
     pub log_format: LogFormat,
+    /// The collector that metrics and traces are sent to by OTLP over gRPC, e.g.
+    /// `http://127.0.0.1:4317`; with `https` it is believed by the certificates that the
+    /// system trusts. Empty: none.
+    pub otlp_endpoint: String,
+    /// Of the requests whose caller has no trace, the share that is sent as a trace whatever
+    /// becomes of it: 0 to 1. Those whose caller has one are sent where he says so; errors and
+    /// the slowest are sent at any ratio.
+    pub sample_ratio: f64,
+    /// Whether the access log (`souk::access=debug`) has the ids of the merchants or users
+    /// that requests were about, 16 of each.
+    pub log_entities: bool,
 }
 
 /// How a log line is written.
@@ -210,7 +222,13 @@ impl Default for RuntimeConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log: "info".into(), log_format: LogFormat::Text }
+        Self {
+            log: "info".into(),
+            log_format: LogFormat::Text,
+            log_entities: false,
+            otlp_endpoint: String::new(),
+            sample_ratio: 0.01,
+        }
     }
 }
 
@@ -236,7 +254,14 @@ impl Settings {
     /// machine.
     fn contradictions(&self) -> Vec<Problem> {
         let mut problems = self.ports_twice();
-        problems.extend([self.root_that_is_no_folder(), self.no_poll(), self.log_unreadable()].into_iter().flatten());
+        let others = [
+            self.root_that_is_no_folder(),
+            self.no_poll(),
+            self.log_unreadable(),
+            self.no_collector(),
+            self.no_share(),
+        ];
+        problems.extend(others.into_iter().flatten());
         problems
     }
 
@@ -275,5 +300,24 @@ impl Settings {
         let error = EnvFilter::builder().parse(log).err()?;
         let message = format!("{log:?} is not usable: {error}, wanted e.g. `info` or `souk=debug,warn`");
         Some(Problem { key: "telemetry.log".into(), message })
+    }
+
+    fn no_share(&self) -> Option<Problem> {
+        let ratio = self.telemetry.sample_ratio;
+        // Not `< 0 || > 1`, which NaN would pass.
+        (!(0.0..=1.0).contains(&ratio)).then(|| Problem {
+            key: "telemetry.sample_ratio".into(),
+            message: format!("is {ratio}, wanted a share from 0 to 1"),
+        })
+    }
+
+    fn no_collector(&self) -> Option<Problem> {
+        let endpoint = &self.telemetry.otlp_endpoint;
+        let reaches = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
+        if endpoint.is_empty() || endpoint.parse().is_ok_and(|url| reaches(&url)) {
+            return None;
+        }
+        let message = format!("{endpoint:?} is no http or https URL, wanted e.g. `http://127.0.0.1:4317`");
+        Some(Problem { key: "telemetry.otlp_endpoint".into(), message })
     }
 }

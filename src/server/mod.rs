@@ -10,15 +10,16 @@ mod health;
 mod http;
 mod incoming;
 mod keeping;
+mod measured;
 mod observe;
 mod page;
+mod summary;
 mod telemetry;
 mod transport;
 mod trials;
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use thiserror::Error;
 use tokio::{net::TcpListener, task::JoinError, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -28,15 +29,18 @@ use crate::{
     api::{Administered, Drain, JsonError},
     config::{BatchConfig, RuntimeConfig, Settings},
     model::Engines,
-    registry::{Arm, Events, Registry, Resident, ScanError},
+    registry::{Events, Registry, ScanError},
     stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
-    telemetry::{Exposition, ExpositionError, Live, Metrics},
+    telemetry::{ExpositionError, OtlpError, Port},
 };
 
 use self::{
     http::Probed,
     incoming::Incoming,
+    measured::Measured,
+    observe::ObserveLayer,
     page::{Page, Sources},
+    summary::Summaries,
 };
 
 pub use telemetry::{TelemetryError, log_to_stderr};
@@ -88,6 +92,9 @@ pub enum ServerError {
     /// Metrics can't be had.
     #[error(transparent)]
     Metrics(#[from] ExpositionError),
+    /// Telemetry can't be sent.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
     /// The transport broke.
     #[error("the gRPC transport broke")]
     Transport(#[from] tonic::transport::Error),
@@ -141,20 +148,27 @@ impl Server {
         self.announce(engines.release());
         let (mut health, health_service) = health::health(&self.registry, &self.drain).await;
         let close = CancellationToken::new();
-        let (metrics, exposition) = measured(&self.registry, engines.release())?;
+        let measured = Measured::new(&self.settings.telemetry, self.data.local_addr().ok())?;
+        measured.show(&self.registry, &self.drain, engines.release());
+        let Measured { metrics, exposition, journeys, otlp } = measured;
         let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
+        let summaries = Summaries::start(journeys.clone());
         let trials = trials::start(&self.settings, &self.registry, &metrics, &setup)?;
         let events = Events::new();
-        let probed =
-            Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition: exposition.clone() };
+        let probed = Probed {
+            registry: Arc::clone(&self.registry),
+            drain: self.drain.clone(),
+            metrics: metrics.clone(),
+            exposition: exposition.clone(),
+        };
         let page = Page::start(Sources {
             registry: Arc::clone(&self.registry),
             drain: self.drain.clone(),
             exposition,
             events: events.clone(),
             trials: trials.clone(),
-            noted: Box::new(page::Noted::default),
+            noted: journeys.noted().clone(),
             libtorch: engines.release().to_owned(),
         })
         .map_err(ServerError::Page)?;
@@ -164,11 +178,13 @@ impl Server {
         let rooms = data::Rooms { stack, trials: trials.clone(), admin_port };
         let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
         let routes = routes.add_service(health_service);
-        let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
-        let mut transport = transport::serve(incoming, routes, metrics.clone(), close.clone());
+        let connections = self.settings.server.max_connections.get();
+        let incoming = Incoming::new(self.data, connections, (&metrics, Port::Data));
+        let observe = ObserveLayer::new(metrics.clone(), journeys.clone());
+        let mut transport = transport::serve(incoming, routes, observe, close.clone());
 
         let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;
-        let keeper = keeping::keep(&self.settings, &self.registry, &events, preparation, metrics)?;
+        let keeper = keeping::keep(&self.settings, &self.registry, &events, preparation, metrics.clone())?;
         let _guard = trials::guard(&self.registry, &trials, &keeper);
         let _followed = page::follow(&page, &self.registry, &keeper);
         let administered = Administered {
@@ -176,9 +192,10 @@ impl Server {
             keeper,
             events,
             trials: trials.clone(),
+            noted: journeys.noted().clone(),
             drain: self.drain.clone(),
         };
-        let admin = admin::serve(self.admin, administered, close.clone()).await?;
+        let admin = admin::serve(self.admin, administered, &metrics, close.clone()).await?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
             ended = &mut transport => return joined(ended),
@@ -186,10 +203,14 @@ impl Server {
         admin.not_serving().await;
         let drained = drain(&self.settings, &self.drain, &mut health).await;
         trials.store_recent();
+        summaries.finish().await;
         close.cancel();
         health.forget().await;
         if timeout(CLOSING, async { tokio::join!(transport, http, admin.closed()) }).await.is_err() {
             info!("some clients keep idle connections open; closing them");
+        }
+        if let Some(otlp) = otlp {
+            otlp.finish().await;
         }
         drained
     }
@@ -232,41 +253,6 @@ fn limits(settings: &Settings) -> Limits {
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
     TcpListener::bind(address).await.map_err(|source| ServerError::Listen { key, address, source })
-}
-
-/// Metrics that know this build and which versions answer.
-fn measured(registry: &Arc<Registry>, release: &str) -> Result<(Metrics, Exposition), ExpositionError> {
-    let (metrics, exposition) = Metrics::new()?;
-    metrics.build(env!("CARGO_PKG_VERSION"), release);
-    let (answering, resident) = (Arc::clone(registry), Arc::clone(registry));
-    metrics.observe_live(move || live(&answering));
-    metrics.observe_age(move || ages(&resident));
-    Ok((metrics, exposition))
-}
-
-fn live(registry: &Registry) -> Vec<Live> {
-    let models = registry.models();
-    let arms = models.iter().flat_map(|(name, model)| model.traffic.iter().map(move |traffic| (name, traffic)));
-    let arms = arms.flat_map(|(name, traffic)| traffic.arms().iter().map(move |arm| (name, arm)));
-    let live = |(name, arm): (&String, &Arm)| Live {
-        model: name.clone(),
-        version: arm.version.manifest.version,
-        label: arm.label.to_string(),
-    };
-    arms.map(live).collect()
-}
-
-/// How long ago each version in memory was trained, in seconds.
-fn ages(registry: &Registry) -> Vec<((String, u64), u64)> {
-    let (models, now) = (registry.models(), Timestamp::now());
-    let residents = models.iter().flat_map(|(name, model)| model.residents().map(move |resident| (name, resident)));
-    let age = |(name, resident): (&String, &Resident)| {
-        let manifest = &resident.version.manifest;
-        let created: Timestamp = manifest.created_at.parse().ok()?;
-        let age = now.duration_since(created).as_secs();
-        Some(((name.clone(), manifest.version), u64::try_from(age).unwrap_or_default()))
-    };
-    residents.filter_map(age).collect()
 }
 
 async fn drain(settings: &Settings, drain: &Drain, health: &mut health::Health) -> Result<(), ServerError> {

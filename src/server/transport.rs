@@ -9,10 +9,7 @@ use tonic::{service::Routes, transport::Server};
 use tower::util::MapResponseLayer;
 
 use super::{incoming::Incoming, observe::ObserveLayer};
-use crate::{
-    api::{GrpcTimeoutLayer, counted_until_sent, oversize_is_exhausted},
-    telemetry::Metrics,
-};
+use crate::api::{GrpcTimeoutLayer, counted_until_sent, oversize_is_exhausted};
 
 /// How long a connection may be silent before its peer is asked whether it is
 /// there: often enough that a place of a dead peer is free again within a minute,
@@ -41,14 +38,14 @@ const RESETS: usize = 1024;
 pub(super) fn serve(
     incoming: Incoming,
     routes: Routes,
-    metrics: Metrics,
+    observe: ObserveLayer,
     close: CancellationToken,
 ) -> JoinHandle<Result<(), tonic::transport::Error>> {
     let served = patient()
         .max_concurrent_streams(CALLS_PER_CONNECTION)
         .http2_max_pending_accept_reset_streams(Some(RESETS))
         // First, so that it sees codes as callers do.
-        .layer(ObserveLayer::new(metrics))
+        .layer(observe)
         .layer(MapResponseLayer::new(oversize_is_exhausted))
         .layer(MapResponseLayer::new(counted_until_sent))
         .layer(GrpcTimeoutLayer)
@@ -87,6 +84,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::telemetry::{Journeys, Metrics, Port};
 
     /// HTTP/2's preface and empty settings (RFC 9113, sections 3.4 and 6.5).
     const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -94,7 +92,10 @@ mod tests {
     async fn client() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        serve(Incoming::new(listener, 8), Routes::default(), Metrics::none(), CancellationToken::new());
+        let metrics = Metrics::none();
+        let incoming = Incoming::new(listener, 8, (&metrics, Port::Data));
+        let observe = ObserveLayer::new(metrics.clone(), Journeys::new(metrics));
+        serve(incoming, Routes::default(), observe, CancellationToken::new());
         client
     }
 

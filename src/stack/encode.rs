@@ -47,12 +47,16 @@ where
     fn call(&mut self, job: Job) -> Self::Future {
         let mut inner = take_ready(&mut self.inner);
         Box::pin(async move {
-            let Job { model, rows, deadline, lane, .. } = job;
+            let Job { model, rows, deadline, lane, journey, .. } = job;
+            let begun = Instant::now();
             let rows = rows.await?;
+            let since = Instant::now();
+            let decode = since - begun;
             if rows.is_empty() {
-                return Ok(Scored::default());
+                return Ok(Scored { encoded: Some(since), decode, ..Scored::default() });
             }
-            inner.call(Encoded { model, rows, deadline, lane, since: Instant::now() }).await
+            let scored = inner.call(Encoded { model, rows, deadline, lane, since, journey }).await?;
+            Ok(Scored { encoded: Some(since), decode, ..scored })
         })
     }
 }
@@ -88,6 +92,7 @@ mod tests {
         let model = service_fn(async |_: Encoded| -> Result<Scored, ScoreError> { panic!("it ran") });
         let rows = Box::pin(async { Ok(Rows::default()) });
         let none = EncodeLayer.layer(model).oneshot(Job { rows, ..job(3, Lane::Interactive) }).await;
-        assert_eq!(none, Ok(Scored::default()));
+        let none = none.unwrap();
+        assert!(none.outputs.is_empty() && none.encoded.is_some());
     }
 }

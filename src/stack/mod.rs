@@ -20,7 +20,7 @@ use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use crate::{
     error::ScoreError,
     rows::{Forward, Rows},
-    telemetry::Metrics,
+    telemetry::{Batch, Journey, Metrics},
 };
 
 pub use admit::{Admit, AdmitLayer, Limits};
@@ -47,6 +47,8 @@ pub struct Job {
     pub deadline: Option<Instant>,
     /// How patient the caller is.
     pub lane: Lane,
+    /// Who is told where its time went.
+    pub journey: Option<Journey>,
 }
 
 /// A job that was admitted, with its rows.
@@ -62,6 +64,8 @@ pub struct Encoded {
     pub lane: Lane,
     /// Since when the rows wait: the end of encoding.
     pub since: Instant,
+    /// The request that they are of.
+    pub journey: Option<Journey>,
 }
 
 /// How patient a caller is.
@@ -74,6 +78,16 @@ pub enum Lane {
     Bulk,
 }
 
+impl Lane {
+    /// Its name, for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
 /// Outputs, and where the time went.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scored {
@@ -81,12 +95,18 @@ pub struct Scored {
     pub outputs: Rows,
     /// Rows of the job that the model failed on, ascending, with what it said.
     pub failed: Vec<(usize, String)>,
+    /// When the rows were encoded. None where there were none to encode.
+    pub encoded: Option<Instant>,
+    /// How long it took to decode and encode them, with the turns of others in between.
+    pub decode: Duration,
     /// From the end of encoding until the first row ran.
     pub queue: Duration,
     /// The forward passes, added up.
     pub compute: Duration,
     /// Rows in the largest forward pass.
     pub batch_rows: usize,
+    /// The batches that its rows were in, where the request is traced.
+    pub batches: Vec<Arc<Batch>>,
 }
 
 impl Scored {
@@ -110,6 +130,9 @@ type ScoredFuture = BoxFuture<'static, Result<Scored, ScoreError>>;
 
 /// The stack, from the outside in.
 pub fn assemble(limits: Limits, metrics: Metrics, runners: Runners) -> Stack {
+    let admit = AdmitLayer::new(limits, runners.count());
+    let (limit, taken) = admit.watch();
+    metrics.observe_budget(limit, taken);
     let stack = ServiceBuilder::new()
         // Outermost, so that refusals of every layer are counted, and callers who
         // leave wherever they leave.
@@ -118,7 +141,7 @@ pub fn assemble(limits: Limits, metrics: Metrics, runners: Runners) -> Stack {
         .layer(DeadlineLayer)
         // Above encoding, which costs more than a refusal may; a row counts from
         // here until it was answered, whether it is encoded, waits or runs.
-        .layer(AdmitLayer::new(limits, runners.count()))
+        .layer(admit)
         // Between admission and the batch, which holds nothing but rows.
         .layer(EncodeLayer)
         .service(runners);
@@ -149,7 +172,7 @@ mod test {
     /// A job of `rows` rows.
     pub(super) fn job(rows: usize, lane: Lane) -> Job {
         let model = Arc::new(Counting::default());
-        Job { model, count: rows, bytes: rows, rows: encoding(rows), deadline: None, lane }
+        Job { model, count: rows, bytes: rows, rows: encoding(rows), deadline: None, lane, journey: None }
     }
 
     /// What a model answers for `rows` rows.

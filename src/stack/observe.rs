@@ -7,17 +7,18 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tower::{Layer, Service};
+use tracing::debug;
 
-use super::{Job, Scored, ScoredFuture};
+use super::{Job, Lane, Scored, ScoredFuture};
 use crate::{
     cost::Answered,
     error::{ScoreError, Shortage},
     rows::Forward,
-    telemetry::{Metrics, Reason, RowsOutcome},
+    telemetry::{Journey, Leg, Metrics, Reason, RowsOutcome},
 };
 
 /// Makes [`Observe`].
@@ -39,6 +40,8 @@ struct Observed {
     model: Arc<dyn Forward>,
     rows: usize,
     deadline: Option<Instant>,
+    lane: Lane,
+    journey: Option<Journey>,
     metrics: Metrics,
     begun: Instant,
     answered: bool,
@@ -72,13 +75,16 @@ where
     }
 
     fn call(&mut self, job: Job) -> Self::Future {
-        let (model, rows, deadline) = (Arc::clone(&job.model), job.count, job.deadline);
+        let Job { count: rows, deadline, lane, .. } = job;
+        let (model, journey) = (Arc::clone(&job.model), job.journey.clone());
         let scored = self.inner.call(job);
         Box::pin(Observed {
             scored,
             model,
             rows,
             deadline,
+            lane,
+            journey,
             metrics: self.metrics.clone(),
             begun: Instant::now(),
             answered: false,
@@ -105,6 +111,9 @@ impl Observed {
         let (model, version) = self.model.identity();
         let (good, failed) = (scored.outputs.len(), scored.failed.len());
         let refused = self.rows.saturating_sub(good + failed);
+        if failed > 0 {
+            self.log_failed(failed);
+        }
         let outcomes = [(RowsOutcome::Ok, good), (RowsOutcome::Failed, failed), (RowsOutcome::Refused, refused)];
         for (outcome, rows) in outcomes.into_iter().filter(|(_, rows)| *rows > 0) {
             self.metrics.rows(model, version, outcome, rows);
@@ -112,6 +121,16 @@ impl Observed {
         if scored.batch_rows > 0 {
             self.metrics.waited(model, scored.queue);
         }
+        self.tell(|leg| Leg {
+            encoded: scored.encoded,
+            decode: scored.decode,
+            queue: scored.queue,
+            compute: scored.compute,
+            batch_rows: scored.batch_rows,
+            batches: scored.batches.clone(),
+            failed: scored.failed.len(),
+            ..leg
+        });
         self.tally(scored);
     }
 
@@ -135,7 +154,10 @@ impl Observed {
             ScoreError::Overloaded { shortage: Shortage::Wait { .. }, .. } => Reason::Wait,
             ScoreError::DeadlinePassed => Reason::Expired,
             ScoreError::Draining => Reason::Cancelled,
-            ScoreError::Model { .. } => return self.count_rows_as(RowsOutcome::Failed),
+            ScoreError::Model { .. } => {
+                self.log_failed(self.rows);
+                return self.count_rows_as(RowsOutcome::Failed);
+            }
             ScoreError::BadField { .. }
             | ScoreError::UnknownModel { .. }
             | ScoreError::NotFound { .. }
@@ -143,12 +165,48 @@ impl Observed {
                 return self.count_rows_as(RowsOutcome::Refused);
             }
         };
+        self.shed(reason);
+    }
+
+    /// Without what the model said, which may repeat what it was asked; callers have it.
+    fn log_failed(&self, rows: usize) {
+        let (model, version) = self.model.identity();
+        let trace_id = self.journey.as_ref().and_then(Journey::context).map(|context| context.trace_id());
+        debug!(model, version, rows, trace_id, "the model failed on rows of a request");
+    }
+
+    /// These rows will never run.
+    fn shed(&self, reason: Reason) {
         self.metrics.shed(self.model.identity().0, reason, self.rows);
+        self.tell(|leg| Leg { shed: Some(reason), ..leg });
+    }
+
+    /// Tells who follows the request what became of it here.
+    fn tell(&self, told: impl FnOnce(Leg) -> Leg) {
+        let Some(journey) = &self.journey else { return };
+        let (model, version) = self.model.identity();
+        journey.add(told(Leg {
+            model: model.to_owned(),
+            version,
+            rows: self.rows,
+            failed: 0,
+            lane: self.lane.as_str(),
+            begun: self.begun,
+            took: self.begun.elapsed(),
+            encoded: None,
+            decode: Duration::ZERO,
+            queue: Duration::ZERO,
+            compute: Duration::ZERO,
+            batch_rows: 0,
+            batches: Vec::new(),
+            shed: None,
+        }));
     }
 
     fn count_rows_as(&self, outcome: RowsOutcome) {
         let (model, version) = self.model.identity();
         self.metrics.rows(model, version, outcome, self.rows);
+        self.tell(|leg| leg);
     }
 }
 
@@ -159,7 +217,7 @@ impl Drop for Observed {
             self.model.cost().served().failed(0, self.begun.elapsed());
             let late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
             let reason = if late { Reason::Expired } else { Reason::Cancelled };
-            self.metrics.shed(self.model.identity().0, reason, self.rows);
+            self.shed(reason);
         }
     }
 }

@@ -4,14 +4,18 @@
 //! What has a bounded set of labels is bound as a whole, so that what never
 //! happened can be seen as 0.
 
-use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Gauge, Histogram, Meter};
+use std::sync::Arc;
+
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
 use super::{
-    Reason, RowsOutcome, ShadowOutcome,
+    Reason, RowsOutcome, ShadowOutcome, Signal,
+    exemplars::Exemplars,
     kept::Kept,
     table::{
-        BATCH_ROWS, BUILD_INFO, COMPUTE, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, QUEUE_WAIT, REQUEST_DURATION,
-        REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SHADOW_ROWS, SHED_ROWS,
+        BATCH_ROWS, CANARIES_TAKEN_BACK, COMPUTE, EXPORT_FAILURES, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, Metric,
+        QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED, RUNNER_BUSY, RUNNER_RESTARTS, SCORING, SHADOW_ROWS,
+        SHED_ROWS, TRACES_DROPPED,
     },
 };
 
@@ -19,9 +23,11 @@ use super::{
 pub(super) struct Instruments {
     /// Makes the gauges that are read at a scrape.
     pub(super) meter: Meter,
+    pub(super) exemplars: Arc<Exemplars>,
     requests: Counter<u64>,
     request_duration: Histogram<f64>,
     rows: Counter<u64>,
+    scoring: Histogram<f64>,
     queue_wait: Histogram<f64>,
     compute: Histogram<f64>,
     batch_rows: Histogram<u64>,
@@ -29,9 +35,12 @@ pub(super) struct Instruments {
     late: Counter<u64>,
     shadow: Counter<u64>,
     pub(super) restarts: BoundCounter<u64>,
+    pub(super) traces_dropped: BoundCounter<u64>,
+    pub(super) busy: BoundCounter<f64>,
     pub(super) loads: Histogram<f64>,
     pub(super) load_failures: Counter<u64>,
-    pub(super) build: Gauge<u64>,
+    pub(super) taken_back: Counter<u64>,
+    pub(super) export_failures: Each<Signal, 2>,
     methods: Kept<&'static str, OfMethod>,
     models: Kept<String, OfModel>,
 }
@@ -47,6 +56,7 @@ pub(super) struct OfModel {
     pub(super) wait: BoundHistogram<f64>,
     pub(super) late: BoundCounter<u64>,
     pub(super) shed: Each<Reason, 6>,
+    lanes: Kept<&'static str, BoundHistogram<f64>>,
     versions: Kept<u64, OfVersion>,
     /// Beside the versions, of which few score for nobody.
     shadows: Kept<u64, Each<ShadowOutcome, 3>>,
@@ -75,27 +85,40 @@ impl<K: Copy + PartialEq, const N: usize> Each<K, N> {
 }
 
 impl Instruments {
-    pub(super) fn new(meter: Meter) -> Self {
-        let restarts = RUNNER_RESTARTS.counter(&meter).bind(&[]);
-        // Without labels it is seen only once something was added.
-        restarts.add(0);
+    pub(super) fn new(meter: Meter, exemplars: Arc<Exemplars>) -> Self {
+        let without_labels = |metric: Metric| {
+            let counter = metric.counted(&meter).bind(&[]);
+            // It is seen only once something was added.
+            counter.add(0);
+            counter
+        };
+        let (restarts, traces_dropped) = (without_labels(RUNNER_RESTARTS), without_labels(TRACES_DROPPED));
+        let busy = RUNNER_BUSY.added_up(&meter).bind(&[]);
+        busy.add(0.0);
+        let unsent = EXPORT_FAILURES.counted(&meter);
+        let unsent = |signal: Signal| unsent.bind(&EXPORT_FAILURES.labelled([signal.as_str()]));
         Self {
-            requests: REQUESTS.counter(&meter),
+            requests: REQUESTS.counted(&meter),
             request_duration: REQUEST_DURATION.seconds(&meter),
-            rows: ROWS_SCORED.counter(&meter),
+            rows: ROWS_SCORED.counted(&meter),
+            scoring: SCORING.seconds(&meter),
             queue_wait: QUEUE_WAIT.seconds(&meter),
             compute: COMPUTE.seconds(&meter),
             batch_rows: BATCH_ROWS.rows(&meter),
-            shed: SHED_ROWS.counter(&meter),
-            late: LATE_ROWS.counter(&meter),
-            shadow: SHADOW_ROWS.counter(&meter),
+            shed: SHED_ROWS.counted(&meter),
+            late: LATE_ROWS.counted(&meter),
+            shadow: SHADOW_ROWS.counted(&meter),
             restarts,
+            traces_dropped,
+            busy,
             loads: MODEL_LOAD.seconds(&meter),
-            load_failures: MODEL_LOAD_FAILURES.counter(&meter),
-            build: meter.u64_gauge(BUILD_INFO.name).with_description(BUILD_INFO.help).build(),
+            load_failures: MODEL_LOAD_FAILURES.counted(&meter),
+            export_failures: Each::new(Signal::ALL, unsent),
+            taken_back: CANARIES_TAKEN_BACK.counted(&meter),
             methods: Kept::default(),
             models: Kept::default(),
             meter,
+            exemplars,
         }
     }
 
@@ -118,10 +141,16 @@ impl Instruments {
             wait: self.queue_wait.bind(&QUEUE_WAIT.labelled([model])),
             late: self.late.bind(&LATE_ROWS.labelled([model])),
             shed: Each::new(Reason::ALL, |reason| self.shed.bind(&SHED_ROWS.labelled([model, reason.as_str()]))),
+            lanes: Kept::default(),
             versions: Kept::default(),
             shadows: Kept::default(),
         };
         self.models.with(model, bind, update);
+    }
+
+    pub(super) fn of_lane(&self, model: &str, lane: &'static str, update: impl FnOnce(&BoundHistogram<f64>)) {
+        let bind = || self.scoring.bind(&SCORING.labelled([model, lane]));
+        self.of_model(model, |of_model| of_model.lanes.with(&lane, bind, update));
     }
 
     pub(super) fn of_version(&self, model: &str, version: u64, update: impl FnOnce(&OfModel, &OfVersion)) {

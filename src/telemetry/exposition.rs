@@ -1,9 +1,16 @@
 //! What was measured, as text for Prometheus.
 
-use opentelemetry::metrics::{Meter, MeterProvider as _};
-use opentelemetry_sdk::{error::OTelSdkError, metrics::SdkMeterProvider};
-use prometheus::{Registry, TextEncoder};
+use std::{fmt, sync::Arc};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Meter, MeterProvider as _},
+};
+use opentelemetry_sdk::{Resource, error::OTelSdkError, metrics::SdkMeterProvider};
+use prometheus::{Registry, TextEncoder, proto::MetricFamily};
 use thiserror::Error;
+
+use super::{exemplars::Exemplars, openmetrics, pushed::Pushed};
 
 /// Metrics can't be set up or read.
 #[derive(Debug, Error)]
@@ -14,12 +21,28 @@ pub enum ExpositionError {
     /// What was measured has no form as text.
     #[error("metrics can't be written")]
     Text(#[from] prometheus::Error),
+    /// Nor has it one as OpenMetrics.
+    #[error("metrics can't be written as OpenMetrics")]
+    OpenMetrics(#[from] fmt::Error),
+}
+
+/// Who this server is, to who collects the telemetry of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Souk's version.
+    pub version: &'static str,
+    /// What no other server is called, e.g. `host:port`.
+    pub instance: String,
 }
 
 /// Reads what was measured. Clones read the same.
 #[derive(Clone)]
 pub struct Exposition {
     registry: Registry,
+    exemplars: Arc<Exemplars>,
+    resource: Resource,
+    /// Where metrics are pushed, too.
+    pushed: Option<Pushed>,
     /// Kept: without it there is nothing to read.
     _provider: SdkMeterProvider,
 }
@@ -28,7 +51,7 @@ impl Exposition {
     /// The value of `content-type` for [`Exposition::text`].
     pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
-    pub(super) fn new() -> Result<(Self, Meter), ExpositionError> {
+    pub(super) fn new(pushes: Option<&Identity>, exemplars: Arc<Exemplars>) -> Result<(Self, Meter), ExpositionError> {
         let registry = Registry::new();
         // The table has the names as they are scraped. What is measured here has
         // one origin, so that labels which name it would only lengthen each line.
@@ -39,10 +62,18 @@ impl Exposition {
             .without_target_info()
             .scope_info_enabled(false)
             .build()?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let (resource, pushed) = (resource(pushes), pushes.map(|_| Pushed::default()));
+        let mut provider = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(exporter);
+        if let Some(pushed) = &pushed {
+            provider = provider.with_reader(pushed.clone());
+        }
+        let provider = provider.build();
         let meter = provider.meter("souk");
-        Ok((Self { registry, _provider: provider }, meter))
+        Ok((Self { registry, exemplars, resource, pushed, _provider: provider }, meter))
     }
+
+    /// The value of `content-type` for [`Exposition::openmetrics`].
+    pub const OPENMETRICS: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
     /// All metrics as they are now, in the text format 0.0.4.
     ///
@@ -50,11 +81,40 @@ impl Exposition {
     ///
     /// [`ExpositionError::Text`] where one of them has no form as text.
     pub fn text(&self) -> Result<String, ExpositionError> {
-        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+        Ok(TextEncoder::new().encode_to_string(&self.families())?)
     }
 
-    /// The same before it is text.
-    pub(super) fn families(&self) -> Vec<prometheus::proto::MetricFamily> {
+    /// The same, as it is before it is text.
+    pub(super) fn families(&self) -> Vec<MetricFamily> {
         self.registry.gather()
     }
+
+    /// All metrics as they are now, in the text format of OpenMetrics 1.0, with a trace for
+    /// each bucket of how long calls took, as far as there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ExpositionError::OpenMetrics`] where one of them has no form as text.
+    pub fn openmetrics(&self) -> Result<String, ExpositionError> {
+        Ok(openmetrics::text(&self.registry.gather(), &self.exemplars)?)
+    }
+
+    /// Who this server is.
+    pub(super) fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// What reads metrics to push them, where they are to be.
+    pub(super) fn pushed(&self) -> Option<Pushed> {
+        self.pushed.clone()
+    }
+}
+
+/// Not the SDK's own, which reads the environment.
+fn resource(identity: Option<&Identity>) -> Resource {
+    let known = identity.into_iter().flat_map(|identity| {
+        [("service.version", identity.version.to_owned()), ("service.instance.id", identity.instance.clone())]
+    });
+    let known = known.map(|(key, value)| KeyValue::new(key, value));
+    Resource::builder_empty().with_service_name("souk").with_attributes(known).build()
 }

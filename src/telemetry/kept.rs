@@ -15,7 +15,7 @@ impl<K, V> Default for Kept<K, V> {
 
 impl<K: Ord + Clone, V> Kept<K, V> {
     /// Has `read` look at the value of `key`. Where several threads make it at the
-    /// same time, each looks at its own and one is kept.
+    /// same time, all look at the one that is kept.
     pub(super) fn with<Q>(&self, key: &Q, make: impl FnOnce() -> V, read: impl FnOnce(&V))
     where
         K: Borrow<Q>,
@@ -27,6 +27,20 @@ impl<K: Ord + Clone, V> Kept<K, V> {
         }
     }
 
+    /// All values that there are by now.
+    pub(super) fn values(&self) -> Vec<Arc<V>> {
+        self.0.load().values().map(Arc::clone).collect()
+    }
+
+    /// The value of `key`, where it was made already.
+    pub(super) fn get<Q>(&self, key: &Q) -> Option<Arc<V>>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.0.load().get(key).cloned()
+    }
+
     fn keep(&self, key: &K, value: V) -> Arc<V> {
         let value = Arc::new(value);
         self.0.rcu(|kept| {
@@ -34,7 +48,22 @@ impl<K: Ord + Clone, V> Kept<K, V> {
             kept.entry(key.clone()).or_insert_with(|| Arc::clone(&value));
             kept
         });
-        value
+        self.0.load().get(key).map_or(value, Arc::clone)
+    }
+
+    /// Has `read` look at every value, by the order of their keys.
+    pub(super) fn each(&self, mut read: impl FnMut(&K, &V)) {
+        self.0.load().iter().for_each(|(key, value)| read(key, value));
+    }
+
+    /// Whether there are so many values already, and none of this key.
+    pub(super) fn is_full<Q>(&self, most: usize, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        let kept = self.0.load();
+        kept.len() >= most && !kept.contains_key(key)
     }
 }
 

@@ -1,26 +1,55 @@
-//! What the server measures of itself, for dashboards and alarms.
+//! What the server measures of itself, for dashboards and alarms, and what it tells of
+//! single requests as traces.
 //!
 //! Counted once, at one place, by pass and by call rather than by row. An update
 //! finds its counters by model and version, or by method, and takes no lock but
 //! the histogram's own: all attributes were bound when the first update came.
 //!
 //! Architecture invariant: this room alone knows OpenTelemetry and Prometheus, and
-//! it knows none of ours. Logs are the server's.
+//! it knows none of ours. It says what the log has of requests; how logs are written is
+//! the server's.
 
+mod access;
 mod bound;
+mod context;
+mod exemplars;
 mod exposition;
 mod history;
+mod journey;
 mod kept;
+mod latencies;
+mod noted;
+mod observed;
+mod openmetrics;
+mod otlp;
+mod present;
+mod process;
+mod pushed;
 mod table;
+mod tally;
+mod traces;
 
 use std::{sync::Arc, time::Duration};
 
-use opentelemetry::metrics::{Meter, MeterProvider as _, NoopMeterProvider};
+use opentelemetry::{
+    metrics::{Meter, MeterProvider as _, NoopMeterProvider},
+    trace::{SpanId, TraceId},
+};
 
 use bound::Instruments;
-pub use exposition::{Exposition, ExpositionError};
+pub use context::Context;
+use exemplars::Exemplars;
+pub use exposition::{Exposition, ExpositionError, Identity};
 pub use history::{Figure, History, Name, Reading, Stretch};
-pub use table::{METRICS, Metric};
+pub use journey::{Ended, Journey, Journeys, Leg};
+pub use latencies::{BUCKETS, Latencies, bucket};
+pub use noted::{Noted, NotedRequest};
+pub use observed::Budget;
+pub use otlp::{Otlp, OtlpError};
+pub use present::{Port, Presence, Present};
+pub use table::{Kind, METRICS, Metric, Unit, markdown};
+pub use tally::{Summary, Tally};
+pub use traces::{Batch, Ran, RanOn, Sampling, Traces};
 
 /// Takes what is measured. Clones share it.
 #[derive(Clone)]
@@ -120,6 +149,26 @@ impl Reason {
     }
 }
 
+/// What is sent to a collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// What is told on `/metrics` too.
+    Metrics,
+    /// Spans.
+    Traces,
+}
+
+impl Signal {
+    const ALL: [Self; 2] = [Self::Metrics, Self::Traces];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Traces => "traces",
+        }
+    }
+}
+
 /// A version that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
@@ -155,17 +204,31 @@ impl Metrics {
     ///
     /// [`ExpositionError::SetUp`] where the exporter refuses its place.
     pub fn new() -> Result<(Self, Exposition), ExpositionError> {
-        let (exposition, meter) = Exposition::new()?;
-        Ok((Self::of(meter), exposition))
+        Self::set_up(None)
+    }
+
+    /// The same, for an [`Otlp`] to push them too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Metrics::new`].
+    pub fn pushed_as(identity: &Identity) -> Result<(Self, Exposition), ExpositionError> {
+        Self::set_up(Some(identity))
+    }
+
+    fn set_up(pushes: Option<&Identity>) -> Result<(Self, Exposition), ExpositionError> {
+        let exemplars = Arc::new(Exemplars::default());
+        let (exposition, meter) = Exposition::new(pushes, Arc::clone(&exemplars))?;
+        Ok((Self::of(meter, exemplars), exposition))
     }
 
     /// Metrics that nobody reads.
     pub fn none() -> Self {
-        Self::of(NoopMeterProvider::new().meter("souk"))
+        Self::of(NoopMeterProvider::new().meter("souk"), Arc::default())
     }
 
-    fn of(meter: Meter) -> Self {
-        Self(Arc::new(Instruments::new(meter)))
+    fn of(meter: Meter, exemplars: Arc<Exemplars>) -> Self {
+        Self(Arc::new(Instruments::new(meter, exemplars)))
     }
 
     /// A call ended; both names are of bounded sets.
@@ -174,6 +237,12 @@ impl Metrics {
             counted.duration.record(took.as_secs_f64());
             self.0.of_code(counted, method, code);
         });
+    }
+
+    /// A call whose trace was sent took so long: it stands for others of its bucket.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for who sends traces"))]
+    pub(super) fn exemplar(&self, method: &'static str, took: Duration, span: (TraceId, SpanId)) {
+        self.0.exemplars.put(method, took, span);
     }
 
     /// A forward pass ended, well or not.
@@ -188,6 +257,11 @@ impl Metrics {
     /// The first row of a request ran after it had waited so long.
     pub fn waited(&self, model: &str, wait: Duration) {
         self.0.of_model(model, |of_model| of_model.wait.record(wait.as_secs_f64()));
+    }
+
+    /// A version was done with rows of a request after so long; `lane` is of a bounded set.
+    pub(super) fn scored(&self, model: &str, lane: &'static str, took: Duration) {
+        self.0.of_lane(model, lane, |of_lane| of_lane.record(took.as_secs_f64()));
     }
 
     /// This is what became of so many rows.
@@ -210,51 +284,54 @@ impl Metrics {
         self.0.restarts.add(1);
     }
 
+    /// A runner's thread was at work for so long.
+    pub fn runner_worked(&self, took: Duration) {
+        self.0.busy.add(took.as_secs_f64());
+    }
+
+    /// There is a model of this name: what never happened to it is seen as 0. Reasons why
+    /// versions may fail to load, and limits that canaries may break, are of bounded sets.
+    pub fn knows_model(&self, model: &str, reasons: &[&'static str], limits: &[&'static str]) {
+        reasons.iter().for_each(|reason| self.load_failures(model, reason, 0));
+        limits.iter().for_each(|limit| self.taken_back(model, limit, 0));
+    }
+
+    /// The guard took a canary back, for one of the limits that the model is known with.
+    pub fn canary_taken_back(&self, model: &str, limit: &'static str) {
+        self.taken_back(model, limit, 1);
+    }
+
     /// A version proved itself in so long.
     pub fn loaded(&self, model: &str, took: Duration) {
         self.0.loads.record(took.as_secs_f64(), &table::MODEL_LOAD.labelled([model]));
     }
 
-    /// A version did not prove itself; `reason` is of a bounded set.
+    /// A version did not prove itself, for one of the reasons that the model is known with.
     pub fn load_failed(&self, model: &str, reason: &'static str) {
-        self.0.load_failures.add(1, &table::MODEL_LOAD_FAILURES.labelled([model, reason]));
+        self.load_failures(model, reason, 1);
+    }
+
+    fn load_failures(&self, model: &str, reason: &'static str, more: u64) {
+        self.0.load_failures.add(more, &table::MODEL_LOAD_FAILURES.labelled([model, reason]));
+    }
+
+    fn taken_back(&self, model: &str, limit: &'static str, more: u64) {
+        self.0.taken_back.add(more, &table::CANARIES_TAKEN_BACK.labelled([model, limit]));
+    }
+
+    /// A collector did not take what was sent.
+    pub(crate) fn export_failed(&self, signal: Signal) {
+        self.0.export_failures.add(signal, 1);
+    }
+
+    /// A request was to be told as a trace and there was no room for it.
+    pub(super) fn trace_dropped(&self) {
+        self.0.traces_dropped.add(1);
     }
 
     /// Which program this is.
     pub fn build(&self, version: &str, torch: &str) {
-        self.0.build.record(1, &table::BUILD_INFO.labelled([version, torch]));
-    }
-
-    /// Reads the rows that wait for each model at every scrape. To be called once;
-    /// `read` must not panic, and is kept as long as what was measured can be read.
-    pub fn observe_queue(&self, read: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static) {
-        let labelled = move || read().into_iter().map(|(model, rows)| ([model], rows)).collect();
-        table::QUEUE_ROWS.observed(&self.0.meter, labelled);
-    }
-
-    /// Reads which versions answer at every scrape; like [`Metrics::observe_queue`].
-    pub fn observe_live(&self, read: impl Fn() -> Vec<Live> + Send + Sync + 'static) {
-        let labels = |live: Live| [live.model, live.version.to_string(), live.label];
-        let labelled = move || read().into_iter().map(|live| (labels(live), 1)).collect();
-        table::MODEL_LIVE.observed(&self.0.meter, labelled);
-    }
-
-    /// Reads the age of every version in memory, in seconds, at every scrape; like
-    /// [`Metrics::observe_queue`].
-    pub fn observe_age(&self, read: impl Fn() -> Vec<((String, u64), u64)> + Send + Sync + 'static) {
-        let labels = |(model, version): (String, u64)| [model, version.to_string()];
-        let labelled = move || read().into_iter().map(|(version, age)| (labels(version), age)).collect();
-        table::MODEL_AGE.observed(&self.0.meter, labelled);
-    }
-
-    /// Reads how versions differ at every scrape; like [`Metrics::observe_queue`].
-    pub fn observe_differences(&self, read: impl Fn() -> Vec<Difference> + Send + Sync + 'static) {
-        let labels = |found: Difference| {
-            let (live, version) = (found.live.to_string(), found.version.to_string());
-            ([found.model, live, version, found.head, found.statistic.to_owned()], found.value)
-        };
-        let labelled = move || read().into_iter().map(labels).collect();
-        table::SHADOW_DIFFERENCE.observed_fractions(&self.0.meter, labelled);
+        table::BUILD_INFO.told(&self.0.meter).record(1, &table::BUILD_INFO.labelled([version, torch]));
     }
 }
 

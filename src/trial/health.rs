@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::latencies::{BUCKETS, Latencies, bucket};
+use crate::telemetry::{BUCKETS, Latencies, bucket};
 
 /// The longest window that can be read, in seconds: the longest of
 /// `guard.window`. With its buckets a version takes half a megabyte.

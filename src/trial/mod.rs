@@ -16,7 +16,6 @@ mod comparison;
 mod guard;
 mod health;
 mod isolating;
-mod latencies;
 mod queue;
 mod recent;
 mod rescore;
@@ -48,7 +47,6 @@ pub use asked::Asked;
 pub use comparison::{Compared, Figures};
 pub use guard::{Breach, Divergence, Evidence, Guard, broken};
 pub use health::Seen;
-pub use latencies::Latencies;
 pub use scored::{Made, Scored};
 
 /// Reads and writes rows as they came. Implemented where protobuf is known.

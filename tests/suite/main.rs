@@ -38,6 +38,8 @@ mod isolation;
 #[cfg(feature = "torch")]
 mod lifecycle;
 #[cfg(feature = "torch")]
+mod logs;
+#[cfg(feature = "torch")]
 mod memory;
 mod metrics;
 #[cfg(feature = "torch")]
@@ -55,9 +57,13 @@ mod real_data;
 mod refusals;
 mod score;
 #[cfg(feature = "torch")]
+mod slow;
+#[cfg(feature = "torch")]
 mod streams;
 #[cfg(feature = "torch")]
 mod tensors;
+#[cfg(feature = "torch")]
+mod traces;
 #[cfg(feature = "torch")]
 mod traffic;
 #[cfg(feature = "torch")]

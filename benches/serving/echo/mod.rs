@@ -11,7 +11,7 @@ use std::{net::SocketAddr, thread::available_parallelism};
 use souk::api::proto::{
     inference::grpc_inference_service_server::GrpcInferenceServiceServer,
     v1::{
-        GmvForecast, GmvQuantile, GmvResult, Merchant, PredictGmvRequest, PredictGmvResponse, ServedBy, Timing,
+        GmvForecast, GmvQuantile, GmvResult, Lane, Merchant, PredictGmvRequest, PredictGmvResponse, ServedBy, Timing,
         gmv_result::Outcome,
         merchant_gmv_service_server::{MerchantGmvService, MerchantGmvServiceServer},
     },
@@ -48,7 +48,13 @@ impl MerchantGmvService for Echo {
     async fn predict_gmv(&self, request: Request<PredictGmvRequest>) -> Result<Response<PredictGmvResponse>, Status> {
         let merchants = request.into_inner().merchants;
         let batch_rows = u32::try_from(merchants.len()).unwrap_or(u32::MAX);
-        let timing = Timing { queue: Some(microseconds(20)), compute: Some(microseconds(200)), batch_rows };
+        let timing = Timing {
+            queue: Some(microseconds(20)),
+            compute: Some(microseconds(200)),
+            batch_rows,
+            decode: Some(microseconds(10)),
+            lane: Lane::Interactive.into(),
+        };
         Ok(Response::new(PredictGmvResponse {
             results: merchants.into_iter().map(canned).collect(),
             served_by: Some(served_by()),

@@ -129,7 +129,7 @@ pub(crate) fn run(wanted: &Wanted, settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let length = Duration::from_secs_f64(wanted.seconds);
     for model in &wanted.models {
-        let version = scenarios::version(settings, *model)?;
+        let version = scenarios::module(settings, *model)?;
         println!("\n{}\n\n{HEADER}", model.name());
         for choice in wanted.groups.iter().flat_map(|group| group.choices()) {
             let passes = runtime.block_on(children::chosen(&version.path, &choice, length))?;

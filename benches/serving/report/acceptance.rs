@@ -2,7 +2,7 @@
 
 use std::thread::available_parallelism;
 
-use super::{swap, table::Table};
+use super::{swap, table::Table, telemetry};
 use crate::{
     load::{Measured, Percentiles},
     raw::Raw,
@@ -39,7 +39,7 @@ use Bound::{AtLeast, AtMost};
 /// Everything that must hold.
 pub(super) fn lines(results: &Results) -> Vec<Line> {
     let parts = [normal(results), by_the_clock(results), overload(results), edges(results), server(results)];
-    let parts = parts.into_iter().chain([tensors(results), swap::lines(results)]);
+    let parts = parts.into_iter().chain([tensors(results), swap::lines(results), telemetry::lines(results)]);
     parts.flatten().collect()
 }
 

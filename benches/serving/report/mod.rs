@@ -6,6 +6,7 @@ mod overload;
 mod plot;
 mod swap;
 mod table;
+mod telemetry;
 mod throughput;
 
 use std::{fs, process::ExitCode};
@@ -41,6 +42,7 @@ fn page(results: &Results, settings: &Settings, lines: &[Line]) -> String {
         throughput::tables(results),
         overload::tables(results),
         swap::tables(results),
+        telemetry::table(results),
     ];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }

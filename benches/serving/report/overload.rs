@@ -26,7 +26,9 @@ const HEAD: [&str; 12] = [
 /// All tables.
 pub(super) fn tables(results: &Results) -> String {
     let mut table = Table::new(&HEAD);
-    let beside_echo = |kind: &Kind| matches!(kind, Kind::Closed { .. } | Kind::Open { .. } | Kind::Shadow { .. });
+    let beside_echo = |kind: &Kind| {
+        matches!(kind, Kind::Closed { .. } | Kind::Open { .. } | Kind::Shadow { .. } | Kind::Telemetry { .. })
+    };
     let mut rows = 0;
     for (point, figures) in results.points.iter().filter(|(point, _)| !beside_echo(&point.kind)) {
         table.row(row(point.to_string(), figures));

@@ -27,7 +27,8 @@ pub(super) struct Hall<'s> {
     pub(super) progress: ProgressBar,
     echo: Contender,
     golden: PathBuf,
-    _logs: TempDir,
+    root: PathBuf,
+    logs: TempDir,
 }
 
 /// One load, but for where it goes.
@@ -50,9 +51,20 @@ impl<'s> Hall<'s> {
     ) -> anyhow::Result<Self> {
         let logs = tempfile::tempdir()?;
         let (program, root) = (settings.souk.canonicalize()?, root.canonicalize()?);
-        let souk = Contender::souk(&program, &root, model.asks(), &logs.path().join("souk.log")).await?;
+        let souk = Contender::souk(&program, &root, model.asks(), &logs.path().join("souk.log"), &[]).await?;
         let echo = Contender::echo(&logs.path().join("echo.log")).await?;
-        Ok(Self { settings, model, souk, progress, echo, golden, _logs: logs })
+        Ok(Self { settings, model, souk, progress, echo, golden, root, logs })
+    }
+
+    /// One more Souk with the same models, and these variables in its environment.
+    pub(super) async fn another(&self, log: &Path, variables: &[(&str, String)]) -> anyhow::Result<Contender> {
+        let program = self.settings.souk.canonicalize()?;
+        Contender::souk(&program, &self.root, self.model.asks(), log, variables).await
+    }
+
+    /// Where a server's log is to land.
+    pub(super) fn log(&self, name: &str) -> PathBuf {
+        self.logs.path().join(name)
     }
 
     /// How Souk started.
@@ -76,11 +88,28 @@ impl<'s> Hall<'s> {
         ask: Ask,
         results: &mut Results,
     ) -> anyhow::Result<Measured> {
+        let contender = match who {
+            Who::Souk => &self.souk,
+            Who::Echo => &self.echo,
+        };
+        self.measure_at(kind, who, contender, ask, results).await
+    }
+
+    /// The same of a contender that may be another one.
+    pub(super) async fn measure_at(
+        &self,
+        kind: Kind,
+        who: Who,
+        contender: &Contender,
+        ask: Ask,
+        results: &mut Results,
+    ) -> anyhow::Result<Measured> {
         let point = Point { model: self.model, kind };
         self.progress.set_message(format!("{point}, {who:?}"));
-        let measured = self.send(who, ask).await?;
+        let load = self.load_at(contender, ask);
+        let measured = children::load(&load).await?;
         // A virtual machine that was moved or saved; nobody's fault, and nobody's figure.
-        let measured = if measured.stood_still > STANDSTILL { self.send(who, ask).await? } else { measured };
+        let measured = if measured.stood_still > STANDSTILL { children::load(&load).await? } else { measured };
         let (rate, p99) = (measured.per_second(), measured.latency.p99);
         let line = format!("{} {point}, {who:?}: {rate:.0}/s, p99 {p99:.0} µs", self.progress.prefix());
         self.progress.suspend(|| eprintln!("{line}"));
@@ -99,6 +128,10 @@ impl<'s> Hall<'s> {
             Who::Souk => &self.souk,
             Who::Echo => &self.echo,
         };
+        self.load_at(contender, ask)
+    }
+
+    fn load_at(&self, contender: &Contender, ask: Ask) -> Load {
         Load {
             target: contender.grpc,
             server: contender.id(),

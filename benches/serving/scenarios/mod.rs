@@ -12,6 +12,7 @@ mod orders;
 pub(crate) mod overload;
 mod shadow;
 mod swap;
+mod telemetry;
 mod tensors;
 mod twins;
 
@@ -64,7 +65,7 @@ async fn one_model(
     let version = version(settings, model)?;
     progress.set_message(format!("{}: the forward pass alone", model.name()));
     let length = settings.length().min(Duration::from_secs(1));
-    results.raw.push((model, children::raw(&version.path, length).await?));
+    results.raw.push((model, children::raw(&module(settings, model)?.path, length).await?));
     let golden = version.path.join("golden.jsonl");
     let hall = Hall::open(settings, model, &settings.root(model), golden, progress.clone()).await?;
     results.starts.push((model, hall.start()?));
@@ -82,6 +83,10 @@ async fn one_model(
     }
     if settings.wants(Scenario::Leaving) {
         leaving::run(&hall, results).await?;
+    }
+    // Beside no echo, and not in each repetition: it takes turns by itself.
+    if settings.wants(Scenario::Telemetry) && model == Model::Shipped && results.starts(model).count() == 1 {
+        telemetry::run(&hall, results).await?;
     }
     // Last: they leave caches full.
     if settings.wants(Scenario::Flood) {
@@ -111,6 +116,20 @@ async fn versions(
 
 /// The version that the server will answer with.
 pub(crate) fn version(settings: &Settings, model: Model) -> anyhow::Result<VersionFolder> {
+    newest(settings, model, |_| true)
+}
+
+/// The version whose module libtorch runs without Souk. Of the reference model it has the
+/// same weights as the version of Souk's own engine that answers.
+pub(crate) fn module(settings: &Settings, model: Model) -> anyhow::Result<VersionFolder> {
+    newest(settings, model, |version| version.path.join("model.pt").exists())
+}
+
+fn newest(
+    settings: &Settings,
+    model: Model,
+    is_wanted: impl Fn(&VersionFolder) -> bool,
+) -> anyhow::Result<VersionFolder> {
     let folder = settings.root(model).join(model.folder());
     ensure!(
         folder.is_dir(),
@@ -118,7 +137,8 @@ pub(crate) fn version(settings: &Settings, model: Model) -> anyhow::Result<Versi
         folder.display()
     );
     let versions = VersionFolder::of_model(&folder)?;
-    versions.into_iter().next().with_context(|| format!("{} holds no version", folder.display()))
+    let version = versions.into_iter().find(is_wanted);
+    version.with_context(|| format!("{} holds no version", folder.display()))
 }
 
 /// A spinner for people, lines for logs.

@@ -6,6 +6,7 @@ mod comparisons;
 mod models;
 mod moments;
 mod policy;
+mod slow;
 mod told;
 mod watch;
 
@@ -26,14 +27,15 @@ pub(super) use watch::TooManyWatchers;
 use super::{
     drain::Drain,
     proto::v1::{
-        GetModelRequest, GetModelResponse, ListModelsRequest, ListModelsResponse, LoadVersionRequest,
-        LoadVersionResponse, Model, ModelVersion, RollbackRequest, RollbackResponse, SetTrafficRequest,
-        SetTrafficResponse, UnloadVersionRequest, UnloadVersionResponse, WatchModelsRequest, WatchModelsResponse,
-        model_service_server::ModelService,
+        GetModelRequest, GetModelResponse, ListModelsRequest, ListModelsResponse, ListSlowRequestsRequest,
+        ListSlowRequestsResponse, LoadVersionRequest, LoadVersionResponse, Model, ModelVersion, RollbackRequest,
+        RollbackResponse, SetTrafficRequest, SetTrafficResponse, UnloadVersionRequest, UnloadVersionResponse,
+        WatchModelsRequest, WatchModelsResponse, model_service_server::ModelService,
     },
 };
 use crate::{
     registry::{Events, Keeper, NewTraffic, OrderError, Registry},
+    telemetry::Noted,
     trial::Trials,
 };
 
@@ -48,6 +50,8 @@ pub struct Administered {
     pub events: Events,
     /// How versions differ.
     pub trials: Trials,
+    /// What was slow, and what was refused.
+    pub noted: Noted,
     /// Ends what waits.
     pub drain: Drain,
 }
@@ -146,5 +150,18 @@ impl ModelService for AdminEndpoint {
         let Administered { events, drain, .. } = &self.admin;
         let events = self.watchers.watch(events, Wanted::new(model, last), drain.clone())?;
         Ok(Response::new(Box::pin(events)))
+    }
+
+    async fn list_slow_requests(
+        &self,
+        request: Request<ListSlowRequestsRequest>,
+    ) -> Result<Response<ListSlowRequestsResponse>, Status> {
+        let request = request.into_inner();
+        let slow = slow::list(&self.admin.noted, &request);
+        // What is no longer there may have been slow.
+        if !request.model.is_empty() && slow.slowest.is_empty() && slow.refused.is_empty() {
+            self.known(&request.model)?;
+        }
+        Ok(Response::new(slow))
     }
 }

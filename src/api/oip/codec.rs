@@ -6,14 +6,15 @@ use std::marker::PhantomData;
 use bytes::{Buf as _, BufMut, Bytes};
 use prost::Message;
 use tonic::{
-    Status,
+    Code, Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
 use super::{
-    super::oversize,
+    super::{oversize, stream::Coded},
     pieces::{delimit, delimited_len, text, text_len},
 };
+use crate::error::ScoreError;
 
 /// The fields of a reply that are written here.
 const ID: u32 = 3;
@@ -52,7 +53,26 @@ pub enum Streamed {
         message: String,
         /// Empty where the request has none.
         id: String,
+        /// What a unary call would have ended with.
+        code: Code,
     },
+}
+
+impl Streamed {
+    /// Why the request of this id has no answer.
+    pub(super) fn fault(error: ScoreError, id: &str) -> Self {
+        let (message, id) = (error.to_string(), id.to_owned());
+        Self::Fault { message, id, code: Status::from(error).code() }
+    }
+}
+
+impl Coded for Streamed {
+    fn code(&self) -> Code {
+        match self {
+            Self::Reply(_) => Code::Ok,
+            Self::Fault { code, .. } => *code,
+        }
+    }
 }
 
 impl Reply {
@@ -97,7 +117,7 @@ impl Outgoing for Streamed {
                 delimit(INFER_RESPONSE, len, into);
                 reply.put(into);
             }
-            Self::Fault { message, id } => {
+            Self::Fault { message, id, .. } => {
                 text(ERROR_MESSAGE, &message, into);
                 if !id.is_empty() {
                     delimit(INFER_RESPONSE, text_len(ID, &id), into);

@@ -17,7 +17,7 @@ use super::{
     lookup::known,
     parameters::Parameters,
     plan::{self, Plan, Rules},
-    reply::{About, reply},
+    reply::{About, Timing, reply},
     request::Request,
 };
 use crate::{
@@ -50,18 +50,20 @@ pub(super) async fn infer(scoring: &Scoring, asked: &Asked) -> Result<Reply, Sco
 }
 
 async fn answered(scoring: &Scoring, asked: &Asked, request: &Request<'_>) -> Result<Reply, ScoreError> {
+    asked.call.about(Some(request.parameters.entity_id).into_iter().filter(|id| !id.is_empty()));
     let by = resolve(scoring, request)?;
     let manifest = &by.version.manifest;
     let wanted = plan::outputs(&request.outputs, &manifest.outputs)?;
     let plan = Plan::of(&asked.message, request, &Rules { manifest, max_rows: scoring.max_rows.get() })?;
     let size = Size { count: plan.rows, bytes: asked.message.len() + plan.bytes() };
-    let call = request.parameters.apply(asked.call);
+    let call = request.parameters.apply(&asked.call);
     let job = call.job(&by.version, size, Box::pin(plan.fill(Arc::clone(&by.version))));
+    let timed = request.parameters.timing.then_some(job.lane);
     // Who chooses the version himself also chooses which one his own faults would count for.
     let counted = request.version.is_empty();
     let scored = if counted { scoring.score(&by.version, job).await? } else { scoring.score_uncounted(job).await? };
 
-    let about = About { by: &by, id: request.id, rows: size.count, streamed: asked.streamed };
+    let about = About { by: &by, id: request.id, rows: size.count, streamed: asked.streamed, timed };
     let (made, answer) = answer(&about, scored, &wanted).await;
     if counted {
         scoring.trials.answered(&by.version, made);
@@ -73,11 +75,11 @@ async fn answered(scoring: &Scoring, asked: &Asked, request: &Request<'_>) -> Re
 pub(super) async fn streamed(scoring: &Scoring, asked: &Asked) -> Streamed {
     let request = match Request::read(&asked.message) {
         Ok(request) => request,
-        Err(error) => return Streamed::Fault { message: error.to_string(), id: String::new() },
+        Err(error) => return Streamed::fault(error, ""),
     };
     match answered(scoring, asked, &request).await {
         Ok(reply) => Streamed::Reply(reply),
-        Err(error) => Streamed::Fault { message: error.to_string(), id: request.id.to_owned() },
+        Err(error) => Streamed::fault(error, request.id),
     }
 }
 
@@ -102,7 +104,7 @@ fn resolve(scoring: &Scoring, request: &Request<'_>) -> Result<Resolved, ScoreEr
 
 impl Parameters<'_> {
     /// The call as its parameters want it.
-    fn apply(&self, call: Call) -> Call {
+    fn apply(&self, call: &Call) -> Call {
         let lane = match self.priority {
             0 => call.lane,
             1 => Lane::Interactive,
@@ -110,12 +112,13 @@ impl Parameters<'_> {
         };
         let own = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let sooner = call.deadline.map(|deadline| deadline.0).into_iter().chain(own).min();
-        Call { deadline: sooner.map(Deadline), lane }
+        Call { deadline: sooner.map(Deadline), lane, journey: call.journey.clone() }
     }
 }
 
 /// What became of the rows, for the trials and for the caller.
 async fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, Result<Reply, ScoreError>) {
+    let timing = about.timed.map(|lane| Timing::of(&scored, lane));
     let Scored { outputs, failed, queue, compute, .. } = scored;
     let mut made = Made { rows: about.rows, failed: failed.len(), without_number: 0, latency: queue + compute };
     let version = &about.by.version;
@@ -135,7 +138,7 @@ async fn answer(about: &About<'_>, scored: Scored, wanted: &[usize]) -> (Made, R
         made.without_number = rows.len();
         return (made, Err(at_fault(version, &rows, &format!("output {:?} is not finite", spec.name))));
     }
-    (made, Ok(reply(about, outputs)))
+    (made, Ok(reply(about, timing, outputs)))
 }
 
 /// The error of rows that the model answered wrongly or not at all.

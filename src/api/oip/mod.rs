@@ -148,7 +148,7 @@ impl GrpcInferenceService for InferenceEndpoint {
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         let scoring = self.scoring()?.clone();
         let call = Call::new(request.extensions(), Lane::Bulk);
-        let answer = move |message: Received| {
+        let answer = move |message: Received, call| {
             let (scoring, asked) = (scoring.clone(), Asked { message: message.0, call, streamed: true });
             async move { Ok(infer::streamed(&scoring, &asked).await) }
         };

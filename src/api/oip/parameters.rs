@@ -16,6 +16,8 @@ pub(super) struct Parameters<'a> {
     /// From the request's arrival on.
     pub(super) timeout: Option<Duration>,
     pub(super) entity_id: &'a str,
+    /// Whether the reply is to say where its time went.
+    pub(super) timing: bool,
     pub(super) count: usize,
 }
 
@@ -33,6 +35,7 @@ enum Choice<'a> {
     Integer(i64),
     Unsigned(u64),
     Text(&'a str),
+    Truth(bool),
     Other,
 }
 
@@ -50,6 +53,7 @@ impl<'a> Parameters<'a> {
                 let micros = value.number("timeout")?;
                 self.timeout = (micros > 0).then(|| Duration::from_micros(micros));
             }
+            "timing" => self.timing = value.truth("timing")?,
             "entity_id" => self.entity_id = value.text("entity_id")?,
             _ => {}
         }
@@ -104,6 +108,7 @@ impl<'a> Choice<'a> {
         let mut choice = Self::Other;
         while !bytes.is_empty() {
             choice = match reading.next(&mut bytes)? {
+                (1, value) => Self::Truth(value.integer()? != 0),
                 (2, value) => Self::Integer(value.integer()? as i64),
                 (3, value) => Self::Text(reading.text(value)?),
                 (5, value) => Self::Unsigned(value.integer()?),
@@ -119,15 +124,24 @@ impl<'a> Choice<'a> {
         match self {
             Self::Unsigned(number) => Ok(number),
             Self::Integer(number) => u64::try_from(number).map_err(|_negative| wrong(number.to_string())),
-            Self::Text(_) | Self::Other => Err(wrong("no integer".into())),
+            Self::Text(_) | Self::Truth(_) | Self::Other => Err(wrong("no integer".into())),
         }
     }
 
     fn text(self, key: &str) -> Result<&'a str, ScoreError> {
         match self {
             Self::Text(text) => Ok(text),
-            Self::Integer(_) | Self::Unsigned(_) | Self::Other => {
+            Self::Integer(_) | Self::Unsigned(_) | Self::Truth(_) | Self::Other => {
                 Err(fault(&format!("parameters[{key:?}]"), "is no text, wanted one"))
+            }
+        }
+    }
+
+    fn truth(self, key: &str) -> Result<bool, ScoreError> {
+        match self {
+            Self::Truth(truth) => Ok(truth),
+            Self::Integer(_) | Self::Unsigned(_) | Self::Text(_) | Self::Other => {
+                Err(fault(&format!("parameters[{key:?}]"), "is no bool, wanted one"))
             }
         }
     }

@@ -2,7 +2,7 @@
 //! lie in memory.
 
 use bytes::BytesMut;
-use prost::encoding::{WireType, encode_key, encode_varint, int64};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, int64, key_len};
 
 use super::{
     codec::Reply,
@@ -13,6 +13,7 @@ use crate::{
     manifest::{Dim, OutputSpec},
     registry::Resolved,
     rows::Column,
+    stack::{Lane, Scored},
 };
 
 /// The fields of a `ModelInferResponse`.
@@ -26,6 +27,7 @@ const OUTPUTS: u32 = 5;
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
 const BOOL_PARAM: u32 = 1;
+const INT64_PARAM: u32 = 2;
 const STRING_PARAM: u32 = 3;
 
 /// What a head takes that is usual, in bytes; more is made room for later.
@@ -37,10 +39,38 @@ pub(super) struct About<'a> {
     pub(super) id: &'a str,
     pub(super) rows: usize,
     pub(super) streamed: bool,
+    /// Where its rows wait. None where nobody wants to know where its time went.
+    pub(super) timed: Option<Lane>,
+}
+
+/// Where the time of a request went.
+pub(super) struct Timing {
+    /// By the parameter's name; durations in microseconds.
+    parts: [(&'static str, u128); 4],
+    lane: Lane,
+}
+
+impl Timing {
+    pub(super) fn of(scored: &Scored, lane: Lane) -> Self {
+        let parts = [
+            ("souk_decode_us", scored.decode.as_micros()),
+            ("souk_queue_us", scored.queue.as_micros()),
+            ("souk_compute_us", scored.compute.as_micros()),
+            ("souk_batch_rows", scored.batch_rows as u128),
+        ];
+        Self { parts, lane }
+    }
+
+    fn write(&self, into: &mut BytesMut) {
+        for (name, value) in self.parts {
+            number_parameter(name, u64::try_from(value).unwrap_or(u64::MAX), into);
+        }
+        text_parameter("souk_lane", self.lane.as_str(), into);
+    }
 }
 
 /// The reply with these outputs, each as the manifest says.
-pub(super) fn reply(about: &About<'_>, outputs: Vec<(&OutputSpec, Column)>) -> Reply {
+pub(super) fn reply(about: &About<'_>, timing: Option<Timing>, outputs: Vec<(&OutputSpec, Column)>) -> Reply {
     let version = &about.by.version;
     let mut head = BytesMut::with_capacity(USUAL);
     text(MODEL_NAME, &version.manifest.model, &mut head);
@@ -55,6 +85,7 @@ pub(super) fn reply(about: &About<'_>, outputs: Vec<(&OutputSpec, Column)>) -> R
     if about.streamed {
         final_response(&mut head);
     }
+    timing.iter().for_each(|timing| timing.write(&mut head));
     let rows = version.manifest.has_rows().then_some(about.rows);
     let mut raw = Vec::with_capacity(outputs.len());
     for (spec, column) in outputs {
@@ -88,6 +119,15 @@ fn text_parameter(key: &str, value: &str, into: &mut BytesMut) {
     text(KEY, key, into);
     delimit(VALUE, parameter, into);
     text(STRING_PARAM, value, into);
+}
+
+fn number_parameter(key: &str, value: u64, into: &mut BytesMut) {
+    let parameter = key_len(INT64_PARAM) + encoded_len_varint(value);
+    delimit(PARAMETERS, text_len(KEY, key) + delimited_len(VALUE, parameter), into);
+    text(KEY, key, into);
+    delimit(VALUE, parameter, into);
+    encode_key(INT64_PARAM, WireType::Varint, into);
+    encode_varint(value, into);
 }
 
 /// Triton's way to say that no further reply belongs to the request.

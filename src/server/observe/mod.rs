@@ -3,29 +3,34 @@
 //! It ends with its trailers, or with its headers where these hold the code
 //! already. A caller who leaves before that is counted as `CANCELLED`, whatever
 //! the answer would have been.
+//!
+//! Where a caller has a trace, or gets one, the headers say which: `traceparent`.
 
 mod names;
 
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Instant,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use self::names::{method, name};
-use crate::telemetry::Metrics;
+use self::names::method;
+use crate::{
+    api::code_name,
+    telemetry::{Context as Span, Journey, Journeys, Metrics},
+};
 
 /// Makes [`Observe`].
 #[derive(Clone)]
 pub(super) struct ObserveLayer {
     metrics: Metrics,
+    journeys: Journeys,
 }
 
 /// See the module.
@@ -33,11 +38,12 @@ pub(super) struct ObserveLayer {
 pub(super) struct Observe<S> {
     inner: S,
     metrics: Metrics,
+    journeys: Journeys,
 }
 
 impl ObserveLayer {
-    pub(super) fn new(metrics: Metrics) -> Self {
-        Self { metrics }
+    pub(super) fn new(metrics: Metrics, journeys: Journeys) -> Self {
+        Self { metrics, journeys }
     }
 }
 
@@ -45,7 +51,7 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observe { inner, metrics: self.metrics.clone() }
+        Observe { inner, metrics: self.metrics.clone(), journeys: self.journeys.clone() }
     }
 }
 
@@ -61,8 +67,11 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let call = Call::new(self.metrics.clone(), method(request.uri().path()));
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let method = method(request.uri().path());
+        let journey = self.journeys.begin(method, caller(request.headers()));
+        request.extensions_mut().insert(journey.clone());
+        let call = Call { metrics: self.metrics.clone(), method, journey, code: Code::Cancelled };
         Answer { inner: self.inner.call(request), call: Some(call) }
     }
 }
@@ -97,7 +106,10 @@ where
 }
 
 fn observed(response: Response<Body>, call: Option<Call>) -> Response<Observed> {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    let traceparent = call.as_ref().and_then(|call| call.journey.traceparent());
+    let traceparent = traceparent.and_then(|span| HeaderValue::try_from(span).ok());
+    head.headers.extend(traceparent.map(|span| (HeaderName::from_static(Span::HEADER), span)));
     let code = code(&head.headers);
     // What has neither a code nor a body is no answer of gRPC, e.g. to a GET.
     let ended = code.or_else(|| body.is_end_stream().then_some(Code::Unknown));
@@ -147,19 +159,15 @@ impl http_body::Body for Observed {
 struct Call {
     metrics: Metrics,
     method: &'static str,
-    begun: Instant,
+    journey: Journey,
     code: Code,
-}
-
-impl Call {
-    fn new(metrics: Metrics, method: &'static str) -> Self {
-        Self { metrics, method, begun: Instant::now(), code: Code::Cancelled }
-    }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.metrics.request(self.method, name(self.code), self.begun.elapsed());
+        let code = code_name(self.code);
+        let ended = self.journey.end(code);
+        self.metrics.request(self.method, code, ended.took);
     }
 }
 
@@ -168,6 +176,11 @@ fn end(call: Option<Call>, code: Code) {
     if let Some(mut call) = call {
         call.code = code;
     }
+}
+
+/// What called, where it says so.
+fn caller(headers: &HeaderMap) -> Option<Span> {
+    Span::parse(headers.get(Span::HEADER)?.to_str().ok()?)
 }
 
 fn code(headers: &HeaderMap) -> Option<Code> {
@@ -200,7 +213,8 @@ mod tests {
 
     fn metrics() -> (ObserveLayer, Exposition) {
         let (metrics, exposition) = Metrics::new().unwrap();
-        (ObserveLayer::new(metrics), exposition)
+        let journeys = Journeys::new(metrics.clone());
+        (ObserveLayer::new(metrics, journeys), exposition)
     }
 
     fn request(path: &str) -> Request<Body> {
@@ -250,6 +264,19 @@ mod tests {
         let refused = Status::not_found("seven").into_http();
         let _kept = answered(&layer, "/grpc.health.v1.Health/Check", refused).await;
         assert_eq!(counted(&exposition), [r#"{code="NOT_FOUND",method="grpc.health.v1.Health/Check"} 1"#]);
+    }
+
+    #[tokio::test]
+    async fn a_caller_is_told_where_in_his_trace_the_call_stands() {
+        let (layer, _exposition) = metrics();
+        let span = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let service =
+            || layer.layer(service_fn(|_| ready(Ok::<_, Infallible>(Status::not_found("seven").into_http()))));
+        let mut asked = request("/grpc.health.v1.Health/Check");
+        assert_eq!(service().oneshot(asked).await.unwrap().headers().get(Span::HEADER), None);
+        asked = request("/grpc.health.v1.Health/Check");
+        asked.headers_mut().insert(Span::HEADER, span.parse().unwrap());
+        assert_eq!(service().oneshot(asked).await.unwrap().headers().get(Span::HEADER).unwrap(), span);
     }
 
     #[tokio::test]

@@ -1,6 +1,4 @@
-//! What calls are counted by: methods and codes, as gRPC's documents spell them.
-
-use tonic::Code;
+//! What calls are counted by: methods, as gRPC's documents spell them.
 
 /// What is counted by its name: a caller can't make up further ones.
 const METHODS: [&str; 20] = [
@@ -33,29 +31,6 @@ const OTHER: &str = "other";
 pub(super) fn method(path: &str) -> &'static str {
     let asked = path.strip_prefix('/').unwrap_or_default();
     METHODS.into_iter().find(|method| *method == asked).unwrap_or(OTHER)
-}
-
-/// The label of this code.
-pub(super) const fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 #[cfg(test)]

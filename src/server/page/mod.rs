@@ -39,11 +39,11 @@ use self::{
 use crate::{
     api::Drain,
     registry::{Events, Registry},
-    telemetry::Exposition,
+    telemetry::{Exposition, Noted},
     trial::Trials,
 };
 
-pub(super) use self::{policies::follow, state::Noted};
+pub(super) use self::policies::follow;
 
 /// Nothing but what this server has, and nobody may frame it.
 const SECURITY: &str =
@@ -57,7 +57,7 @@ pub(super) struct Sources {
     pub(super) events: Events,
     pub(super) trials: Trials,
     /// Requests that were slow, and those that were refused.
-    pub(super) noted: Box<dyn Fn() -> Noted + Send>,
+    pub(super) noted: Noted,
     /// The version of libtorch.
     pub(super) libtorch: String,
 }

@@ -30,7 +30,11 @@ use self::{
     queue::{Batch, LineKey, Place, Queue, Taken},
 };
 use super::{Encoded, Scored};
-use crate::{error::ScoreError, rows::Forward, telemetry::Metrics};
+use crate::{
+    error::ScoreError,
+    rows::Forward,
+    telemetry::{Metrics, RanOn},
+};
 
 pub(super) use errands::Errand;
 pub(super) use run::pass;
@@ -231,11 +235,14 @@ impl Batches {
     /// What runner number `runner` does until the pool is closed and nothing is left.
     pub(super) fn work(&self, runner: usize) {
         loop {
-            match self.turn(runner) {
-                Turn::Batch(batch) => self.give_out(self.run(&batch)),
+            let turn = self.turn(runner);
+            let begun = Instant::now();
+            match turn {
+                Turn::Batch(batch) => self.give_out(self.run(&batch, RanOn::Runner)),
                 Turn::Errand(errand) => self.run_errand(errand),
                 Turn::End => return,
             }
+            self.shared.metrics.runner_worked(begun.elapsed());
         }
     }
 
@@ -250,8 +257,8 @@ impl Batches {
 
     /// Runs a batch on this thread, and again where it fails, until the rows at fault are
     /// found.
-    fn run(&self, batch: &Batch) -> Vec<Answer> {
-        run::answers(batch, &self.shared.metrics)
+    fn run(&self, batch: &Batch, on: RanOn) -> Vec<Answer> {
+        run::answers(batch, on, &self.shared.metrics)
     }
 
     /// Runs a batch on this thread, once: where it fails the runners have it.
@@ -263,7 +270,7 @@ impl Batches {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            return self.run(&batch);
+            return self.run(&batch, RanOn::Inline);
         }
         state.failed.push(batch);
         self.tell(&mut state, 1);

@@ -11,12 +11,15 @@ use super::super::{Encoded, Lane, Scored};
 use crate::{
     error::ScoreError,
     rows::{Forward, Rows},
+    telemetry::{self, Context},
 };
 
 /// A request whose rows wait or run.
 pub(super) struct Pending {
     deadline: Option<Instant>,
     since: Instant,
+    /// Where it is traced.
+    context: Option<Context>,
     joining: Mutex<Joining>,
 }
 
@@ -64,11 +67,13 @@ impl Outcome {
 }
 
 /// The pass that a part ran in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Pass {
     pub(super) began: Instant,
     pub(super) compute: Duration,
     pub(super) rows: usize,
+    /// Where any of its requests is traced.
+    pub(super) told: Option<Arc<telemetry::Batch>>,
 }
 
 struct Joining {
@@ -79,12 +84,13 @@ struct Joining {
     began: Option<Instant>,
     compute: Duration,
     batch_rows: usize,
+    batches: Vec<Arc<telemetry::Batch>>,
 }
 
 impl Pending {
     /// Splits a job into parts that each fit into a batch of its model.
     pub(super) fn split(job: Encoded, reply: oneshot::Sender<Result<Scored, ScoreError>>) -> Vec<Part> {
-        let Encoded { model, rows, deadline, lane, since } = job;
+        let Encoded { model, rows, deadline, lane, since, journey } = job;
         let most = model.max_batch_rows().get();
         let parts: Vec<Rows> = if rows.len() <= most {
             vec![rows]
@@ -98,8 +104,10 @@ impl Pending {
             began: None,
             compute: Duration::ZERO,
             batch_rows: 0,
+            batches: Vec::new(),
         };
-        let request = Arc::new(Self { deadline, since, joining: Mutex::new(joining) });
+        let context = journey.and_then(|journey| journey.traced());
+        let request = Arc::new(Self { deadline, since, context, joining: Mutex::new(joining) });
         let part = |(index, rows)| Part { request: Arc::clone(&request), index, model: Arc::clone(&model), lane, rows };
         parts.into_iter().enumerate().map(part).collect()
     }
@@ -107,6 +115,11 @@ impl Pending {
     /// Since when the request waits.
     pub(super) fn since(&self) -> Instant {
         self.since
+    }
+
+    /// Where it stands in its trace, if it may be told as one.
+    pub(super) fn context(&self) -> Option<Context> {
+        self.context
     }
 
     /// Whether anybody still waits for the answer.
@@ -131,7 +144,7 @@ impl Pending {
     }
 
     /// Takes what a part gave; the last one makes the answer.
-    pub(super) fn join(&self, part: usize, outcome: Outcome, pass: Pass) -> Option<Answer> {
+    pub(super) fn join(&self, part: usize, outcome: Outcome, pass: &Pass) -> Option<Answer> {
         self.joining(|joining| joining.take(part, outcome, pass, self.since))
     }
 
@@ -155,11 +168,12 @@ impl Answer {
 }
 
 impl Joining {
-    fn take(&mut self, part: usize, outcome: Outcome, pass: Pass, since: Instant) -> Option<Answer> {
+    fn take(&mut self, part: usize, outcome: Outcome, pass: &Pass, since: Instant) -> Option<Answer> {
         *self.outcomes.get_mut(part)? = Some(outcome);
         self.began = Some(self.began.map_or(pass.began, |began| began.min(pass.began)));
         self.compute += pass.compute;
         self.batch_rows = self.batch_rows.max(pass.rows);
+        self.batches.extend(pass.told.clone());
         if self.outcomes.iter().any(Option::is_none) {
             return None;
         }
@@ -177,6 +191,7 @@ impl Joining {
         }
         let Outcome { outputs, failed } = whole;
         let queue = self.began.map_or(Duration::ZERO, |began| began.saturating_duration_since(since));
-        Ok(Scored { outputs, failed, queue, compute: self.compute, batch_rows: self.batch_rows })
+        let (compute, batch_rows, batches) = (self.compute, self.batch_rows, std::mem::take(&mut self.batches));
+        Ok(Scored { outputs, failed, queue, compute, batch_rows, batches, ..Scored::default() })
     }
 }

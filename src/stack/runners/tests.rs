@@ -72,6 +72,7 @@ fn job(model: &Arc<Echo>, values: &[f32]) -> Encoded {
         deadline: None,
         lane: Lane::Interactive,
         since: Instant::now(),
+        journey: None,
     }
 }
 

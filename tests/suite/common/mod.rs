@@ -1,6 +1,8 @@
 //! Servers, models and rows for tests.
 
 #[cfg(feature = "torch")]
+pub(crate) mod collector;
+#[cfg(feature = "torch")]
 pub(crate) mod lifecycle;
 #[cfg(feature = "torch")]
 pub(crate) mod marked;

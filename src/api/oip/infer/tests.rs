@@ -17,7 +17,7 @@ use crate::{
 
 mod faults;
 
-const CALL: Call = Call { deadline: None, lane: Lane::Interactive };
+const CALL: Call = Call { deadline: None, lane: Lane::Interactive, journey: None };
 
 /// `ids` of two integers in a range, `dense` of as many floats as a request likes, and `flag`.
 fn version(number: u64, max_batch_rows: usize) -> Version {
@@ -252,13 +252,13 @@ async fn all_rows_of_a_request_go_to_the_version_of_its_entity_or_its_contents()
 
 #[test]
 fn priority_and_timeout_say_who_waits_and_how_long() {
-    let lane = |priority, lane| Parameters { priority, ..Default::default() }.apply(Call { lane, ..CALL }).lane;
+    let lane = |priority, lane| Parameters { priority, ..Default::default() }.apply(&Call { lane, ..CALL }).lane;
     assert_eq!((lane(0, Lane::Interactive), lane(0, Lane::Bulk)), (Lane::Interactive, Lane::Bulk));
     assert_eq!((lane(1, Lane::Bulk), lane(2, Lane::Interactive)), (Lane::Interactive, Lane::Bulk));
     let soon = Instant::now() + Duration::from_secs(1);
     let of = |deadline: Option<Instant>, timeout| {
         let call = Call { deadline: deadline.map(Deadline), ..CALL };
-        Parameters { timeout, ..Default::default() }.apply(call).deadline.map(|deadline| deadline.0)
+        Parameters { timeout, ..Default::default() }.apply(&call).deadline.map(|deadline| deadline.0)
     };
     assert_eq!((of(None, None), of(Some(soon), None)), (None, Some(soon)));
     assert_eq!(of(Some(soon), Some(Duration::from_secs(60))), Some(soon));
@@ -286,9 +286,34 @@ async fn parameters_are_read_or_ignored() {
         ("priority", ParameterChoice::Int64Param(-1), "is -1, wanted an integer from 0"),
         ("timeout", ParameterChoice::StringParam("1s".into()), "is no integer, wanted an integer from 0"),
         ("entity_id", ParameterChoice::Int64Param(7), "is no text, wanted one"),
+        ("timing", ParameterChoice::Int64Param(1), "is no bool, wanted one"),
     ] {
         let said = asked(&scoring, &with(key, choice)).await.unwrap_err().to_string();
         assert_eq!(said, format!("parameters[{key:?}]: {wanted}"));
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_it_is_told_where_the_time_went() {
+    let scoring = scoring_of(version(1, 4));
+    let parameters = async |timing: Option<bool>, lane: i64| {
+        let mut request = right();
+        request.parameters.insert("priority".into(), parameter(ParameterChoice::Int64Param(lane)));
+        request.parameters.extend(timing.map(|it| ("timing".into(), parameter(ParameterChoice::BoolParam(it)))));
+        asked(&scoring, &request).await.unwrap().parameters
+    };
+    for (priority, lane) in [(1, "interactive"), (2, "bulk")] {
+        let timed = parameters(Some(true), priority).await;
+        let choice = |key: &str| timed[key].parameter_choice.clone().unwrap();
+        assert_eq!(choice("souk_lane"), ParameterChoice::StringParam(lane.into()));
+        assert_eq!(choice("souk_batch_rows"), ParameterChoice::Int64Param(2));
+        for part in ["souk_decode_us", "souk_queue_us", "souk_compute_us"] {
+            assert!(matches!(choice(part), ParameterChoice::Int64Param(0..60_000_000)), "{part}: {:?}", choice(part));
+        }
+    }
+    for timing in [None, Some(false)] {
+        let untold = parameters(timing, 1).await;
+        assert!(!untold.keys().any(|key| key.starts_with("souk_")), "{untold:?}");
     }
 }
 
@@ -299,7 +324,7 @@ async fn a_stream_goes_on_after_a_request_that_failed() {
         |request: &ModelInferRequest| Asked { message: request.encode_to_vec().into(), call: CALL, streamed: true };
     let wrong = ModelInferRequest { model_name: "ech".into(), ..right() };
     match streamed(&scoring, &in_stream(&wrong)).await {
-        Streamed::Fault { message, id } => {
+        Streamed::Fault { message, id, .. } => {
             assert_eq!((&*message, &*id), ("no model ech; there is: echo", "seven"));
         }
         Streamed::Reply(reply) => unreachable!("{reply:?}"),

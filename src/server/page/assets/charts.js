@@ -131,7 +131,8 @@ export function what(change, before) {
   const was = new Map((before?.labels ?? []).map((one) => [one.label, one]));
   const shares = change.labels.length > 1;
   const same = (one) => was.get(one.label)?.version === one.version && was.get(one.label)?.percent === one.percent;
-  const said = (one) => `${one.label} ${one.version ?? 'none'}${shares ? ` ${number(one.percent)} %` : ''}`;
+  // What the others leave is stable's, and need not be said.
+  const said = (one) => `${one.label} ${one.version ?? 'none'}${shares && one.label !== 'stable' ? ` ${number(one.percent)} %` : ''}`;
   const news = change.labels.filter((one) => !same(one));
   // What the others leave of `stable` is no news beside them.
   const told = news.length > 1 ? news.filter((one) => one.label !== 'stable' || was.get('stable')?.version !== one.version) : news;

@@ -21,8 +21,6 @@ use crate::{
     telemetry::{History, Name},
 };
 
-pub(in crate::server) use self::requests::Noted;
-
 /// Events that are shown.
 const EVENTS: usize = 60;
 
@@ -101,7 +99,7 @@ impl Seen<'_> {
             lately: self.lately(),
             calls: calls.into_iter().map(Call::from).collect(),
             events: events.into_iter().rev().take(EVENTS).map(event).collect(),
-            noted: (self.sources.noted)().into(),
+            noted: NotedState::of(&self.sources.noted),
         }
     }
 

@@ -1,10 +1,9 @@
 //! Calls by method and code, and single requests that were slow or refused.
 
-use std::time::{Duration, SystemTime};
-
 use serde::Serialize;
 
 use super::millis;
+use crate::telemetry::{Noted, NotedRequest};
 
 /// So many calls of a method ended with a code.
 #[derive(Serialize)]
@@ -21,35 +20,8 @@ impl From<((String, String), u64)> for Call {
     }
 }
 
-/// Requests of the last minutes that are worth a look.
-#[derive(Default)]
-pub(in crate::server) struct Noted {
-    /// The slowest ones, slowest first.
-    pub(in crate::server) slowest: Vec<NotedRequest>,
-    /// Those that were refused, newest first.
-    pub(in crate::server) refused: Vec<NotedRequest>,
-}
-
-/// One request, as telemetry notes it; nothing of what it asked for.
-#[allow(dead_code, reason = "nobody notes requests yet")]
-pub(in crate::server) struct NotedRequest {
-    pub(in crate::server) at: SystemTime,
-    pub(in crate::server) method: &'static str,
-    pub(in crate::server) code: &'static str,
-    pub(in crate::server) reason: Option<&'static str>,
-    pub(in crate::server) model: String,
-    pub(in crate::server) version: u64,
-    pub(in crate::server) versions: usize,
-    pub(in crate::server) rows: usize,
-    pub(in crate::server) lane: &'static str,
-    pub(in crate::server) trace_id: Option<String>,
-    pub(in crate::server) took: Duration,
-    pub(in crate::server) decode: Duration,
-    pub(in crate::server) queue: Duration,
-    pub(in crate::server) compute: Duration,
-    pub(in crate::server) batch_rows: usize,
-}
-
+/// Requests of the last minutes that are worth a look: the slowest, slowest first, and those
+/// that were refused or failed, newest first.
 #[derive(Serialize)]
 pub(super) struct NotedState {
     slowest: Vec<RequestState>,
@@ -78,15 +50,18 @@ struct RequestState {
     batch_rows: usize,
 }
 
-impl From<Noted> for NotedState {
-    fn from(noted: Noted) -> Self {
-        let told = |requests: Vec<NotedRequest>| requests.into_iter().take(MOST).map(told).collect();
-        Self { slowest: told(noted.slowest), refused: told(noted.refused) }
+impl NotedState {
+    pub(super) fn of(noted: &Noted) -> Self {
+        Self { slowest: shown(noted.slowest()), refused: shown(noted.refused()) }
     }
 }
 
 /// Requests of each kind that are shown.
 const MOST: usize = 50;
+
+fn shown(requests: Vec<NotedRequest>) -> Vec<RequestState> {
+    requests.into_iter().take(MOST).map(told).collect()
+}
 
 fn told(request: NotedRequest) -> RequestState {
     RequestState {
@@ -110,7 +85,7 @@ fn told(request: NotedRequest) -> RequestState {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 
@@ -136,11 +111,10 @@ mod tests {
 
     #[test]
     fn requests_are_told_in_seconds_and_at_most_fifty_of_a_kind() {
-        let noted = Noted { slowest: (0..70).map(request).collect(), refused: vec![request(0)] };
-        let told = serde_json::to_value(NotedState::from(noted)).unwrap();
-        assert_eq!(told["slowest"].as_array().unwrap().len(), 50);
-        assert_eq!((&told["slowest"][1]["took"], &told["slowest"][1]["version"]), (&0.25.into(), &1.into()));
-        assert_eq!((&told["refused"][0]["at"], &told["refused"][0]["reason"]), (&7000.into(), &"queue_full".into()));
-        assert!(told["refused"][0]["version"].is_null());
+        let slowest = serde_json::to_value(shown((0..70).map(request).collect())).unwrap();
+        assert_eq!(slowest.as_array().unwrap().len(), 50);
+        assert_eq!((&slowest[1]["took"], &slowest[1]["version"]), (&0.25.into(), &1.into()));
+        assert_eq!((&slowest[1]["at"], &slowest[1]["reason"]), (&7000.into(), &"queue_full".into()));
+        assert!(slowest[0]["version"].is_null());
     }
 }

@@ -57,7 +57,14 @@ impl Rig {
         let number = self.places.len() as f32;
         let column = Column { width: size, varying: vec![size], values: Values::F32(vec![number; size]) };
         let rows = Rows::new(1, vec![column]).unwrap();
-        let job = Encoded { model: Arc::clone(&self.model), rows, deadline, lane: Lane::Interactive, since: self.now };
+        let job = Encoded {
+            model: Arc::clone(&self.model),
+            rows,
+            deadline,
+            lane: Lane::Interactive,
+            since: self.now,
+            journey: None,
+        };
         let (reply, answer) = oneshot::channel();
         self.answers.push(answer);
         for part in Pending::split(job, reply) {

@@ -10,7 +10,7 @@ const OCTAVE: f64 = 8.0;
 const SHORTEST: f64 = 1e-6;
 
 /// From 1 µs to a little over 60 s: `8 · log2(60 s / 1 µs)` is 206.7.
-pub(super) const BUCKETS: usize = 208;
+pub const BUCKETS: usize = 208;
 
 /// How many durations fell into each bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Default for Latencies {
 /// The bucket of a duration; what is shorter or longer than all is in the first or
 /// the last one.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the buckets that there are")]
-pub(super) fn bucket(latency: Duration) -> usize {
+pub fn bucket(latency: Duration) -> usize {
     let octaves = (latency.as_secs_f64() / SHORTEST).max(1.0).log2();
     // As a float first: the cast of what is too large would be the largest number.
     (octaves * OCTAVE).floor().min((BUCKETS - 1) as f64) as usize
@@ -39,9 +39,14 @@ fn middle(bucket: usize) -> Duration {
     Duration::try_from_secs_f64(SHORTEST * ((bucket as f64 + 0.5) / OCTAVE).exp2()).unwrap_or_default()
 }
 
+/// In milliseconds, to the microsecond, as logs have it.
+pub(super) fn millis(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
+}
+
 impl Latencies {
     /// Counts `more` durations of this bucket.
-    pub(super) fn add(&mut self, bucket: usize, more: u64) {
+    pub fn add(&mut self, bucket: usize, more: u64) {
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += more;
         }

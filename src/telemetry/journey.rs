@@ -1,0 +1,293 @@
+//! One request from its arrival to its end, and where its time went.
+//!
+//! It passes the rooms together with the request, each adds what it knows, and who
+//! began it ends it. A call is one; each message of a stream is one of its own too.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{Batch, Metrics, Reason, Traces, access, context::Context, noted::Noted, tally::Tally};
+
+/// Most ids of a request that are logged.
+const ENTITIES: usize = 16;
+
+/// Longest part of an id that is logged, in characters; an id that is accepted has at
+/// most 256 bytes.
+const ID: usize = 256;
+
+/// Begins journeys, and takes what they tell at their end. Clones share it.
+#[derive(Clone)]
+pub struct Journeys(Arc<Takers>);
+
+/// Who is told of requests that are over.
+#[derive(Clone)]
+struct Takers {
+    metrics: Metrics,
+    noted: Noted,
+    traces: Option<Traces>,
+    tally: Arc<Tally>,
+    /// Whether the log has the ids of what requests were about.
+    entities: bool,
+}
+
+/// One request. Clones follow the same one.
+#[derive(Clone)]
+pub struct Journey(Arc<Followed>);
+
+struct Followed {
+    method: &'static str,
+    begun: Instant,
+    context: Option<Context>,
+    caller: Option<Context>,
+    /// Of which it is a message.
+    stream: Option<Journey>,
+    /// Whether it has a message that is told, which nobody finds without it.
+    is_wanted: AtomicBool,
+    /// Nobody waits for it: legs of one request seldom end at the same time.
+    legs: Mutex<Vec<Leg>>,
+    /// Empty unless they are to be logged.
+    entities: Mutex<Vec<String>>,
+    journeys: Journeys,
+}
+
+/// The rows of a request that one version was asked for.
+#[derive(Debug, Clone)]
+pub struct Leg {
+    /// The model's name.
+    pub model: String,
+    /// The version's number.
+    pub version: u64,
+    /// Rows that it was asked for.
+    pub rows: usize,
+    /// Those of them that it failed on.
+    pub failed: usize,
+    /// `interactive` or `bulk`.
+    pub lane: &'static str,
+    /// When it was asked.
+    pub begun: Instant,
+    /// From then until it had answered or refused.
+    pub took: Duration,
+    /// When its rows were encoded. None where they never were.
+    pub encoded: Option<Instant>,
+    /// How long it took to decode and encode them.
+    pub decode: Duration,
+    /// From the end of encoding until the first row ran.
+    pub queue: Duration,
+    /// The forward passes, added up.
+    pub compute: Duration,
+    /// Rows in the largest of them, those of other requests included.
+    pub batch_rows: usize,
+    /// The batches that its rows were in, where requests are traced.
+    pub batches: Vec<Arc<Batch>>,
+    /// Why the rows were never run. None where they were, or are at fault themselves.
+    pub shed: Option<Reason>,
+}
+
+/// A request that is over.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// `package.Service/Method`, of a bounded set.
+    pub method: &'static str,
+    /// The name of its gRPC code.
+    pub code: &'static str,
+    /// When it came.
+    pub begun: Instant,
+    /// From then until its end.
+    pub took: Duration,
+    /// Where it stands in its trace.
+    pub context: Option<Context>,
+    /// What called it, where that was said.
+    pub caller: Option<Context>,
+    /// Whether it was a message of a stream, which is then its caller.
+    pub is_message: bool,
+    /// One for each version that was asked for rows.
+    pub legs: Vec<Leg>,
+    /// The ids of the first entities, where they are to be logged.
+    pub entities: Vec<String>,
+}
+
+impl Ended {
+    /// That of the version that took longest.
+    pub(super) fn longest(&self) -> Option<&Leg> {
+        self.legs.iter().max_by_key(|leg| leg.took)
+    }
+}
+
+#[cfg(test)]
+impl Ended {
+    /// A call of two seconds without rows.
+    pub(super) fn of(method: &'static str, code: &'static str, begun: Instant) -> Self {
+        let took = Duration::from_secs(2);
+        Self {
+            method,
+            code,
+            begun,
+            took,
+            context: None,
+            caller: None,
+            is_message: false,
+            legs: Vec::new(),
+            entities: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Leg {
+    /// Rows that were answered: asked for at `begun`, encoded 300 ms later, of which 100 ms were
+    /// decoding, run from 500 ms on for 200 ms, and answered after a second.
+    pub(super) fn of(begun: Instant) -> Self {
+        let millis = Duration::from_millis;
+        Self {
+            model: "merchant_gmv".into(),
+            version: 3,
+            rows: 5,
+            failed: 0,
+            lane: "interactive",
+            begun,
+            took: millis(1000),
+            encoded: Some(begun + millis(300)),
+            decode: millis(100),
+            queue: millis(200),
+            compute: millis(200),
+            batch_rows: 7,
+            batches: Vec::new(),
+            shed: None,
+        }
+    }
+}
+
+impl Journeys {
+    /// Journeys that are counted in `metrics`.
+    pub fn new(metrics: Metrics) -> Self {
+        Self(Arc::new(Takers {
+            metrics,
+            noted: Noted::default(),
+            traces: None,
+            tally: Arc::default(),
+            entities: false,
+        }))
+    }
+
+    /// The same, which are told as traces too.
+    pub fn traced(self, traces: Traces) -> Self {
+        Self(Arc::new(Takers { traces: Some(traces), ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// The same, with the ids of entities in the access log.
+    pub fn with_entities(self) -> Self {
+        Self(Arc::new(Takers { entities: true, ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// What became of the requests since somebody last looked.
+    pub fn tally(&self) -> &Tally {
+        &self.0.tally
+    }
+
+    /// The slowest of them, and some that were refused or failed.
+    pub fn noted(&self) -> &Noted {
+        &self.0.noted
+    }
+
+    /// A request came; its method is of a bounded set.
+    pub fn begin(&self, method: &'static str, caller: Option<Context>) -> Journey {
+        self.follow(method, caller, None)
+    }
+
+    fn follow(&self, method: &'static str, caller: Option<Context>, stream: Option<Journey>) -> Journey {
+        let context = match &self.0.traces {
+            Some(traces) => Some(caller.map_or_else(|| traces.root(method), Context::child)),
+            // Nobody is told of a span here: it stands where its caller does.
+            None => caller,
+        };
+        Journey(Arc::new(Followed {
+            method,
+            begun: Instant::now(),
+            context,
+            caller,
+            stream,
+            is_wanted: AtomicBool::new(false),
+            legs: Mutex::default(),
+            entities: Mutex::default(),
+            journeys: self.clone(),
+        }))
+    }
+
+    fn ended(&self, ended: &Ended, journey: &Followed) {
+        for leg in &ended.legs {
+            self.0.metrics.scored(&leg.model, leg.lane, leg.took);
+        }
+        self.0.noted.note(ended);
+        if let Some(traces) = &self.0.traces {
+            let is_told = traces.ended(ended, journey.is_wanted.load(Ordering::Relaxed));
+            if let Some(stream) = journey.stream.as_ref().filter(|_| is_told) {
+                stream.0.is_wanted.store(true, Ordering::Relaxed);
+            }
+        }
+        self.0.tally.count(ended);
+        access::log(ended);
+    }
+}
+
+impl Journey {
+    /// A message of a stream came, and the stream is this.
+    pub fn message(&self) -> Self {
+        let Followed { method, context, ref journeys, .. } = *self.0;
+        journeys.follow(method, context, Some(self.clone()))
+    }
+
+    /// Where it stands in its trace, if it may be told as one.
+    pub fn traced(&self) -> Option<Context> {
+        self.0.context.filter(|_| self.0.journeys.0.traces.is_some())
+    }
+
+    /// What its reply says of its trace: nothing where neither its caller nor the ratio
+    /// wanted one.
+    pub fn traceparent(&self) -> Option<String> {
+        let wanted = |context: &Context| self.0.caller.is_some() || context.sampled;
+        self.0.context.filter(wanted).map(|context| context.to_string())
+    }
+
+    /// Where it stands in its trace.
+    pub fn context(&self) -> Option<Context> {
+        self.0.context
+    }
+
+    /// A version was asked for rows and is done with them.
+    pub fn add(&self, leg: Leg) {
+        self.legs(|legs| legs.push(leg));
+    }
+
+    /// It asks about these entities. They are looked at only where they are to be logged.
+    pub fn about<'i>(&self, ids: impl Iterator<Item = &'i str>) {
+        if self.0.journeys.0.entities && access::is_on() {
+            let cut = |id: &str| id.chars().take(ID).collect();
+            *self.entities() = ids.take(ENTITIES).map(cut).collect();
+        }
+    }
+
+    /// It is over, with this code: to be called once.
+    pub fn end(&self, code: &'static str) -> Ended {
+        let Followed { method, begun, context, caller, ref stream, ref journeys, .. } = *self.0;
+        let legs = self.legs(std::mem::take);
+        let is_message = stream.is_some();
+        let entities = if journeys.0.entities { std::mem::take(&mut *self.entities()) } else { Vec::new() };
+        let took = begun.elapsed();
+        let ended = Ended { method, code, begun, took, context, caller, is_message, legs, entities };
+        journeys.ended(&ended, &self.0);
+        ended
+    }
+
+    fn entities(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.entities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn legs<T>(&self, change: impl FnOnce(&mut Vec<Leg>) -> T) -> T {
+        change(&mut self.0.legs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

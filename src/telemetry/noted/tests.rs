@@ -1,0 +1,204 @@
+use std::{sync::Barrier, thread};
+
+use super::{
+    super::{Leg, Reason},
+    refused::{ALIKE, REFUSED},
+    slow::SLOWEST,
+    *,
+};
+
+const METHOD: &str = "souk.v1.MerchantGmvService/PredictGmv";
+
+/// A ring that began now.
+fn noted() -> (Noted, Instant) {
+    let epoch = Instant::now();
+    (Noted::since(epoch), epoch)
+}
+
+fn leg(model: &str, took: Duration) -> Leg {
+    Leg {
+        model: model.into(),
+        version: 3,
+        rows: 5,
+        lane: "interactive",
+        took,
+        decode: took / 8,
+        queue: took / 4,
+        compute: took / 2,
+        batch_rows: 64,
+        ..Leg::of(Instant::now())
+    }
+}
+
+/// A request that ended at `end` after `took`, all of it in these legs.
+fn ended(end: Instant, took: Duration, legs: Vec<Leg>) -> Ended {
+    let begun = end.checked_sub(took).unwrap_or(end);
+    Ended { took, legs, ..Ended::of(METHOD, "OK", begun) }
+}
+
+/// One that was answered by `model`.
+fn answered(noted: &Noted, end: Instant, model: &str, millis: u64) {
+    let took = Duration::from_millis(millis);
+    // Begun at `end`, so that its end is later than the first window's beginning.
+    noted.note(&ended(end + took, took, vec![leg(model, took)]));
+}
+
+/// One that ended with `code`, since its rows were never run for this reason.
+fn refused(noted: &Noted, end: Instant, (model, code, reason): (&str, &'static str, Option<Reason>)) {
+    let took = Duration::from_micros(50);
+    let legs = vec![Leg { shed: reason, ..leg(model, took) }];
+    noted.note(&Ended { code, ..ended(end, took, legs) });
+}
+
+fn millis(requests: &[NotedRequest]) -> Vec<u128> {
+    requests.iter().map(|request| request.took.as_millis()).collect()
+}
+
+#[test]
+fn each_window_keeps_its_slowest() {
+    let (noted, epoch) = noted();
+    for took in (1..=1000).rev().chain(1001..=1100) {
+        answered(&noted, epoch, "m", took);
+    }
+    let slowest = noted.slowest_at(epoch);
+    let wanted: Vec<u128> = (0..SLOWEST as u128).map(|place| 1100 - place).collect();
+    assert_eq!(millis(&slowest), wanted);
+    answered(&noted, epoch + WINDOW * 2, "m", 1);
+    assert_eq!(millis(&noted.slowest_at(epoch + WINDOW * 2)), [wanted, vec![1]].concat());
+}
+
+#[test]
+fn what_is_too_old_is_not_shown_and_at_last_forgotten() {
+    let (noted, epoch) = noted();
+    answered(&noted, epoch, "m", 70);
+    refused(&noted, epoch, ("m", "RESOURCE_EXHAUSTED", Some(Reason::Wait)));
+    let last = epoch + WINDOW * (WINDOWS - 1);
+    assert_eq!((noted.slowest_at(last).len(), noted.refused_at(last).len()), (1, 1));
+    let over = epoch + WINDOW * WINDOWS;
+    assert_eq!((noted.slowest_at(over).len(), noted.refused_at(over).len()), (0, 0));
+    for window in 0..WINDOWS * 3 {
+        for took in 1..=20 {
+            answered(&noted, epoch + WINDOW * window, "m", took);
+        }
+    }
+    let kept = noted.slowest_at(epoch + WINDOW * (WINDOWS * 3 - 1));
+    assert_eq!(kept.len(), SLOWEST * WINDOWS as usize);
+}
+
+#[test]
+fn a_slow_model_does_not_hide_another_one() {
+    let (noted, epoch) = noted();
+    for _ in 0..100 {
+        answered(&noted, epoch, "slow", 900);
+        answered(&noted, epoch, "quick", 2);
+    }
+    let slowest = noted.slowest_at(epoch);
+    let of = |model: &str| slowest.iter().filter(|request| request.model == model).count();
+    assert_eq!((of("slow"), of("quick")), (SLOWEST, SLOWEST));
+}
+
+#[test]
+fn a_request_is_told_by_its_longest_part() {
+    let (noted, epoch) = noted();
+    let (short, long) = (Duration::from_millis(8), Duration::from_millis(80));
+    let legs = vec![Leg { version: 4, ..leg("m", short) }, Leg { version: 7, lane: "bulk", ..leg("m", long) }];
+    let caller = super::super::Context::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    noted.note(&Ended { context: caller, ..ended(epoch + long, Duration::from_millis(100), legs) });
+    let slowest = noted.slowest_at(epoch);
+    let found = &slowest[0];
+    assert_eq!((found.version, found.versions, found.rows, found.lane), (7, 2, 10, "bulk"));
+    assert_eq!((found.decode, found.queue, found.compute), (long / 8, long / 4, long / 2));
+    assert_eq!(found.rest(), Duration::from_millis(30));
+    assert_eq!(found.trace_id.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+    assert!(found.at <= SystemTime::now());
+}
+
+#[test]
+fn a_call_that_asked_no_version_is_not_slow_but_may_have_failed() {
+    let (noted, epoch) = noted();
+    let hour = Duration::from_secs(3600);
+    noted.note(&ended(epoch, hour, Vec::new()));
+    assert!(noted.slowest_at(epoch).is_empty());
+    noted.note(&Ended { code: "INVALID_ARGUMENT", ..ended(epoch, hour, Vec::new()) });
+    let refused = noted.refused_at(epoch);
+    assert_eq!((refused[0].method, &*refused[0].model, refused[0].version), (METHOD, "", 0));
+}
+
+#[test]
+fn a_flood_of_one_reason_hides_no_other() {
+    let (noted, epoch) = noted();
+    let flood = ("m", "RESOURCE_EXHAUSTED", Some(Reason::Wait));
+    for _ in 0..100_000 {
+        refused(&noted, epoch, flood);
+    }
+    assert_eq!(noted.refused_at(epoch).len() as u64, ALIKE);
+    let others = [
+        ("m", "RESOURCE_EXHAUSTED", Some(Reason::QueueFull)),
+        ("m", "DEADLINE_EXCEEDED", Some(Reason::Expired)),
+        ("m", "INTERNAL", None),
+        ("n", "RESOURCE_EXHAUSTED", Some(Reason::Wait)),
+    ];
+    others.into_iter().for_each(|other| refused(&noted, epoch, other));
+    let found = noted.refused_at(epoch);
+    for (model, code, reason) in others {
+        let is = |it: &&NotedRequest| (&*it.model, it.code, it.reason) == (model, code, reason.map(Reason::as_str));
+        assert_eq!(found.iter().filter(is).count(), 1, "{model} {code} {reason:?}");
+    }
+}
+
+#[test]
+fn the_places_of_a_window_are_shared_by_all_that_was_refused() {
+    let (noted, epoch) = noted();
+    let models: Vec<String> = (0..6).map(|number| format!("model-{number}")).collect();
+    // Together they would fill the window more than once.
+    for model in &models {
+        (0..100).for_each(|_| refused(&noted, epoch, (model, "RESOURCE_EXHAUSTED", Some(Reason::Wait))));
+    }
+    for (code, reason) in [("INTERNAL", None), ("CANCELLED", Some(Reason::Cancelled))] {
+        (0..100).for_each(|_| refused(&noted, epoch, ("model-5", code, reason)));
+    }
+    let found = noted.refused_at(epoch);
+    assert_eq!(found.len(), REFUSED);
+    let of = |code: &str| found.iter().filter(|request| request.code == code).count() as u64;
+    assert_eq!((of("INTERNAL"), of("CANCELLED")), (ALIKE, ALIKE));
+    for model in &models {
+        assert!(found.iter().any(|request| request.model == *model && request.code == "RESOURCE_EXHAUSTED"), "{model}");
+    }
+}
+
+#[test]
+fn models_beyond_the_bound_share_a_place() {
+    let (noted, epoch) = noted();
+    for number in 0..SUBJECTS * 3 {
+        answered(&noted, epoch, &format!("model-{number}"), number as u64 + 1);
+    }
+    let slowest = noted.slowest_at(epoch);
+    assert_eq!(slowest.len(), SUBJECTS + SLOWEST);
+    assert_eq!(slowest[0].model, format!("model-{}", SUBJECTS * 3 - 1));
+}
+
+#[test]
+fn threads_lose_none_of_the_slowest() {
+    const THREADS: u64 = 8;
+    let (noted, epoch) = noted();
+    let together = Barrier::new(THREADS as usize);
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let (noted, together) = (&noted, &together);
+            scope.spawn(move || {
+                together.wait();
+                for step in 0..2000 {
+                    answered(noted, epoch, "m", step * THREADS + number);
+                    refused(noted, epoch, ("m", "INTERNAL", None));
+                    if step % 500 == 0 {
+                        noted.slowest_at(epoch);
+                    }
+                }
+            });
+        }
+    });
+    let wanted: Vec<u128> = (0..SLOWEST as u128).map(|place| 15_999 - place).collect();
+    assert_eq!(millis(&noted.slowest_at(epoch))[..SLOWEST], wanted[..]);
+    let refused = noted.refused_at(epoch).len() as u64;
+    assert!((1..=ALIKE).contains(&refused), "{refused}");
+}
