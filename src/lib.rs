@@ -16,7 +16,7 @@
 //! |---|---|---|
 //! | [`cli`] | `souk serve`, `check`, `import`, `models`, `score`, `schema` | how a row is scored |
 //! | [`config`] | settings: defaults ← `souk.toml` ← environment | everything else |
-//! | [`server`] | puts the rooms together, listens, drains | features, tensors |
+//! | [`server`] | puts the rooms together, listens, drains, shows itself on a page | features, tensors |
 //! | [`api`] | the wire: protobuf, codes, paths of faults | engines |
 //! | [`registry`] | which versions there are, which one answers whom, and who said so | protobuf, engines |
 //! | [`trial`] | versions on trial, beside the one that answers | protobuf, callers |
@@ -25,7 +25,7 @@
 //! | [`features`] | raw features to inputs, by the manifest | protobuf, tensors of libtorch |
 //! | [`heads`] | outputs to forecasts and portraits | the wire |
 //! | [`stack`] | deadlines, bounds, batches, the threads that run them | protobuf, tonic, engines |
-//! | [`telemetry`] | what is measured, where the time of requests went, the form of that for Prometheus and its way to a collector | every other room |
+//! | [`telemetry`] | what is measured, the last quarter of an hour of it, where the time of requests went, the form of that for Prometheus and its way to a collector | every other room |
 //! | [`cost`] | what a version's passes cost, learned, and what it has served | who asks, and why |
 //! | [`rows`] | inputs and outputs as plain vectors | features |
 //! | [`error`] | why a request was not scored, in words | codes |
@@ -71,6 +71,13 @@
 //! The admin port, which is not the data port: `souk models` or any client →
 //! [`api::AdminEndpoint`] → [`registry::Keeper`], which follows it or says what is in
 //! the way. What happens is told to all who watch.
+//!
+//! # The way of a look
+//!
+//! Browser → the http port: the page's files are in the program → once a second the page asks for
+//! what is now and what is new → one thread, which also measures into [`telemetry::History`] once a
+//! second, looks at registry, trials, events and history and writes JSON → threads of sockets hand
+//! its bytes on. The page only shows, and asks nobody but its server.
 //!
 //! # What is told of a request
 //!

@@ -11,8 +11,8 @@ const GRAVE = new Set(['serious', 'critical']);
 /** Requests as they are noted: slow ones, and one that was refused. */
 function noted(now) {
   const one = (index) => ({
-    at: now - index * 9137, method: 'souk.v1.MerchantGmvService/PredictGmv', code: 'OK', reason: null, model: 'merchant_gmv', version: 1,
-    rows: 8 * index + 1, lane: index % 2 ? 'runner' : 'inline', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', took: 0.3 / (index + 1),
+    at: now - index * 9137, method: 'souk.v1.MerchantGmvService/PredictGmv', code: 'OK', reason: null, model: 'merchant_gmv', version: 1, versions: 1 + (index % 2),
+    rows: 8 * index + 1, lane: index % 2 ? 'interactive' : 'bulk', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', took: 0.3 / (index + 1),
     decode: 0.01 / (index + 1), queue: 0.2 / (index + 1), compute: 0.07 / (index + 1), batch_rows: 64,
   });
   const refused = { ...one(3), code: 'RESOURCE_EXHAUSTED', reason: 'queue_full', version: null, trace_id: null, queue: 0, compute: 0, batch_rows: 0 };

@@ -49,6 +49,7 @@ mod modules;
 mod oip;
 #[cfg(feature = "torch")]
 mod overload;
+mod page;
 #[cfg(feature = "torch")]
 mod readme;
 #[cfg(feature = "torch")]

