@@ -73,6 +73,11 @@ lint: setup ## Check formatting, and clippy with and without libtorch
 	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
 	cargo clippy --all-targets --no-default-features $(CARGO_FLAGS) -- -D warnings
 
+.PHONY: metrics-table
+metrics-table: setup ## Renew the README's table of metrics from the one in the code
+	cargo run --quiet $(CARGO_FLAGS) -- schema metrics | sed -i \
+		-e '/^<!-- metrics:/,/^<!-- \/metrics/{//!d}' -e '/^<!-- metrics:/r /dev/stdin' README.md
+
 .PHONY: proto-lint
 proto-lint: ## Check the protos with buf (needs npx)
 	@command -v npx >/dev/null || { echo "missing: npx, which comes with Node.js" >&2; exit 1; }

@@ -9,7 +9,7 @@
 //!                            │                            └→ rows → cost
 //!                            └→ stack → rows, cost, error
 //! cli → manifest, model; manifest → rows
-//! server, api, stack, trial → telemetry
+//! cli, server, api, stack, trial, registry → telemetry
 //! ```
 //!
 //! | room | what it is for | what it does not know |

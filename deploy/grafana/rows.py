@@ -57,11 +57,11 @@ ROWS = {
             SLOW,
         ),
         stat(
-            "Rows that wait",
-            "none",
-            "On the server with the most. From batch.queue_rows on, by default 16384, rows are refused.",
-            f"max(sum by (instance) (souk_queue_rows{{{SERVER}}}))",
-            [(8192, YELLOW), (13107, RED)],
+            "Queue",
+            "percentunit",
+            "How full it is on the server where it is fullest, by rows; over batch.queue_rows they are refused.",
+            f"max(souk_admitted_rows{{{SERVER}}} / souk_queue_rows_limit{{{SERVER}}})",
+            [(0.5, YELLOW), (0.8, RED)],
         ),
     ],
     "Traffic": [
@@ -144,9 +144,18 @@ ROWS = {
         chart(
             "Rows that wait",
             "none",
-            "At each scrape. Those of all models together are bounded by batch.queue_rows, by default 16384.",
+            "At each scrape, of each model.",
             [(f"sum by (instance, model) (souk_queue_rows{{{MODEL}}})", "{{instance}} {{model}}")],
-            [(13107, RED)],
+        ),
+        chart(
+            "How full the queue is",
+            "percentunit",
+            "What is encoded, waits or runs: rows by batch.queue_rows, bytes by batch.queue_bytes. More is refused.",
+            [
+                (f"souk_admitted_rows{{{SERVER}}} / souk_queue_rows_limit{{{SERVER}}}", "{{instance}} rows"),
+                (f"souk_queue_bytes{{{SERVER}}} / souk_queue_bytes_limit{{{SERVER}}}", "{{instance}} bytes"),
+            ],
+            [(0.8, RED)],
         ),
         chart(
             "Rows of a pass",
@@ -291,6 +300,18 @@ ROWS = {
             )
         ),
         chart(
+            "Canaries taken back",
+            "none",
+            "By the guard, in an hour, by the limit that was broken.",
+            [
+                (
+                    f"sum by (model, limit) (increase(souk_canaries_taken_back_total{{{MODEL}}}[1h]))",
+                    "{{model}} {{limit}}",
+                )
+            ],
+            width=24,
+        ),
+        chart(
             "Cost beside the live version",
             "none",
             "Time of a pass of the same rows by the live version's. A canary's limits are 3 unless changed.",
@@ -302,6 +323,50 @@ ROWS = {
         ),
     ],
     "Server": [
+        chart(
+            "Readiness",
+            "none",
+            "ready: every model was prepared and one answers. draining: it stops, and answers what it accepted.",
+            [
+                (f"souk_ready{{{SERVER}}}", "{{instance}} ready"),
+                (f"souk_draining{{{SERVER}}}", "{{instance}} draining"),
+            ],
+        ),
+        chart(
+            "Threads of forward passes",
+            "none",
+            "Those that are alive, and how many there should be (runtime.runners).",
+            [
+                (f"souk_runners{{{SERVER}}}", "{{instance}}"),
+                (f"souk_runners_configured{{{SERVER}}}", "{{instance}} should be"),
+            ],
+        ),
+        chart(
+            "Busy share of threads",
+            "percentunit",
+            "Of those of forward passes and of those of sockets, which run small passes too.",
+            [
+                (f"{rate('souk_runner_busy_seconds_total', SERVER)} / souk_runners{{{SERVER}}}", "{{instance}} passes"),
+                (f"{rate('souk_io_busy_seconds_total', SERVER)} / souk_io_threads{{{SERVER}}}", "{{instance}} sockets"),
+            ],
+            [(0.9, RED)],
+        ),
+        chart(
+            "Connections",
+            "percentunit",
+            "Open ones, by how many there may be; further ones wait.",
+            [(f"souk_connections{{{SERVER}}} / souk_connections_limit{{{SERVER}}}", "{{instance}} {{port}}")],
+            [(0.8, RED)],
+        ),
+        chart(
+            "Tasks",
+            "none",
+            "Of the threads of sockets: those that are alive, and those that were woken from outside and wait.",
+            [
+                (f"souk_io_tasks{{{SERVER}}}", "{{instance}}"),
+                (f"souk_io_tasks_queued{{{SERVER}}}", "{{instance}} wait"),
+            ],
+        ),
         chart(
             "Telemetry that was not sent",
             "none",
@@ -320,7 +385,48 @@ ROWS = {
             [(f"sum by (instance) (increase(souk_traces_dropped_total{{{SERVER}}}[5m]))", "{{instance}}")],
         ),
     ],
+    "Process": [
+        chart(
+            "CPU",
+            "none",
+            "Cores that it keeps busy, on average.",
+            [(rate("process_cpu_seconds_total", SERVER), "{{instance}}")],
+            width=6,
+        ),
+        chart(
+            "Memory",
+            "bytes",
+            "In use; the addresses that were given out are many times as much, and cost nothing.",
+            [
+                (f"process_resident_memory_bytes{{{SERVER}}}", "{{instance}}"),
+                (f"process_virtual_memory_bytes{{{SERVER}}}", "{{instance}} addresses"),
+            ],
+            width=6,
+        ),
+        chart(
+            "Descriptors",
+            "percentunit",
+            "Open ones by the system's limit, at which no connection can be accepted.",
+            [(f"process_open_fds{{{SERVER}}} / process_max_fds{{{SERVER}}}", "{{instance}}")],
+            [(0.8, RED)],
+            width=6,
+        ),
+        chart(
+            "Threads",
+            "none",
+            "All of them, those of libraries included.",
+            [(f"process_threads{{{SERVER}}}", "{{instance}}")],
+            width=6,
+        ),
+    ],
     "Build": [
+        stat(
+            "Runs since",
+            "dateTimeFromNow",
+            "The server that was started last.",
+            f"1000 * max(process_start_time_seconds{{{SERVER}}} and on (job, instance) souk_build_info)",
+            width=24,
+        ),
         table("Servers", "Versions of Souk and libtorch.", f"souk_build_info{{{SERVER}}}", [], 24),
     ],
 }

@@ -93,9 +93,24 @@ def watch(souk: Path, folder: Path, started: ExitStack) -> None:
         score(souk, folder, data)
         open_queries = {name: query for name, query in open_queries.items() if not has_data(prometheus, query, since)}
     run("check metrics", "promtool", "check", "metrics", text=get(f"http://127.0.0.1:{http}/metrics"))
+    check_openmetrics(f"http://127.0.0.1:{http}/metrics", f"{prometheus}/api/v1/targets")
     if open_queries:
         sys.exit("\n".join(["without data:", *(f"  {name}\n      {query}" for name, query in open_queries.items())]))
     print(f"{asked} queries gave data: ok")
+
+
+def check_openmetrics(url: str, targets: str) -> None:
+    """promtool knows the older format alone, so Prometheus is asked, which prefers this one: had it found a fault, the
+    whole scrape would have failed."""
+    preferred = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": preferred}), timeout=10) as answer:
+        form, text = answer.headers["content-type"], answer.read().decode()
+    if not form.startswith("application/openmetrics-text") or not text.endswith("\n# EOF\n"):
+        sys.exit(f"openmetrics: FAILED\n{form}\n{text[-200:]}")
+    (target,) = json.loads(get(targets))["data"]["activeTargets"]
+    if target["health"] != "up" or target["lastError"]:
+        sys.exit(f"openmetrics: FAILED\n{target['lastError']}")
+    print("openmetrics, as Prometheus scrapes it: ok")
 
 
 # What is started ------------------------------------------------------------------------------------------------------
@@ -208,7 +223,7 @@ def of_rules(found: list) -> dict:
     """Recording rules as they are, and of each alert, which should have nothing to say, the series that it looks at."""
     queries = {f"rule {one['name']}": one["query"] for one in found if one["type"] == "recording"}
     for one in (one for one in found if one["type"] == "alerting"):
-        for place, series in enumerate(re.findall(r"\b(?:souk[\w:]+|up)\b(?:{[^}]*})?", one["query"])):
+        for place, series in enumerate(re.findall(r"\b(?:souk[\w:]+|process_\w+|up)\b(?:{[^}]*})?", one["query"])):
             queries[f"alert {one['name']}, series {place + 1}"] = series
     return queries | {"an alert that fires": f'ALERTS{{alertname="{FIRES}", alertstate="firing"}}'}
 

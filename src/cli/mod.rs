@@ -18,7 +18,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Serves the models of a marketplace over gRPC: merchants' GMV and users'
 /// portraits.
@@ -42,8 +42,22 @@ enum Command {
     Score(score::Score),
     /// Look at a running server's models, and change which version answers whom.
     Models(models::Models),
-    /// Print the JSON Schema of a version's manifest.
-    Schema,
+    /// Print what there is: the JSON Schema of a version's manifest, or the table of all metrics.
+    Schema {
+        /// Of what.
+        #[arg(value_enum, default_value_t)]
+        of: Described,
+    },
+}
+
+/// What `souk schema` describes.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Described {
+    /// A version's manifest, as JSON Schema.
+    #[default]
+    Manifest,
+    /// What the server tells of itself, as a table in Markdown.
+    Metrics,
 }
 
 /// Why a command ends with something else than 0.
@@ -77,7 +91,7 @@ impl Cli {
             Command::Import(import) => import.run(),
             Command::Score(score) => score.run(),
             Command::Models(models) => models.run(),
-            Command::Schema => schema(),
+            Command::Schema { of } => schema(of),
         };
         ExitCode::from(end(done))
     }
@@ -141,8 +155,12 @@ fn written(outcome: io::Result<()>) -> anyhow::Result<()> {
     })
 }
 
-fn schema() -> Result<(), Failure> {
-    print(format_args!("{}", serde_json::to_string_pretty(&crate::manifest::json_schema())?));
+fn schema(of: Described) -> Result<(), Failure> {
+    let text = match of {
+        Described::Manifest => serde_json::to_string_pretty(&crate::manifest::json_schema())?,
+        Described::Metrics => crate::telemetry::markdown(),
+    };
+    print(format_args!("{}", text.trim_end()));
     Ok(())
 }
 

@@ -12,5 +12,5 @@ mod scan;
 pub use events::{Event, EventKind, Events};
 pub use keeper::{Haste, Keeper, Keeping, NewTraffic, OrderError, Preparation, PreparationSetup, Prepare};
 pub use live::{Arm, Model, Models, Registry, Resident, Resolved, Route, Standing, Traffic, is_ready};
-pub use policy::{CANARY, GuardLimits, Labelled, Policy, SHADOW, STABLE, Target, history::Change};
+pub use policy::{Broken, CANARY, GuardLimit, GuardLimits, Labelled, Policy, SHADOW, STABLE, Target, history::Change};
 pub use scan::{ModelFolder, ScanError, scan};

@@ -14,9 +14,12 @@ use tonic_health::{
 };
 
 use super::{ServerError, health::OTHERS, incoming::Incoming, transport};
-use crate::api::{
-    ADMIN_SERVICE, AdminEndpoint, Administered, GrpcInferenceServiceServer, InferenceEndpoint,
-    proto::{ADMIN_DESCRIPTORS, v1::model_service_server::ModelServiceServer},
+use crate::{
+    api::{
+        ADMIN_SERVICE, AdminEndpoint, Administered, GrpcInferenceServiceServer, InferenceEndpoint,
+        proto::{ADMIN_DESCRIPTORS, v1::model_service_server::ModelServiceServer},
+    },
+    telemetry::{Metrics, Port},
 };
 
 /// Connections at a time: many more than there are people and scripts.
@@ -39,13 +42,14 @@ pub(super) struct AdminPort {
 pub(super) async fn serve(
     listener: TcpListener,
     admin: Administered,
+    metrics: &Metrics,
     close: CancellationToken,
 ) -> Result<AdminPort, ServerError> {
     let health = HealthReporter::new();
     report(&health, ServingStatus::Serving).await;
     let service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     let routes = routes(admin)?.add_service(service);
-    let transport = transport::serve_admin(Incoming::new(listener, CONNECTIONS), routes, close);
+    let transport = transport::serve_admin(Incoming::new(listener, CONNECTIONS, (metrics, Port::Admin)), routes, close);
     Ok(AdminPort { health, transport })
 }
 

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
     response::IntoResponse,
     routing::get,
 };
@@ -23,7 +26,7 @@ use super::incoming::Incoming;
 use crate::{
     api::Drain,
     registry::{Arm, Model, Registry, is_ready},
-    telemetry::Exposition,
+    telemetry::{Exposition, Metrics, Port},
 };
 
 /// Connections at a time: many more than there are probes and people.
@@ -38,6 +41,7 @@ const HEAD: Duration = Duration::from_secs(10);
 pub(super) struct Probed {
     pub(super) registry: Arc<Registry>,
     pub(super) drain: Drain,
+    pub(super) metrics: Metrics,
     pub(super) exposition: Exposition,
 }
 
@@ -76,12 +80,13 @@ struct RejectedVersion {
 
 /// Serves until `close`.
 pub(super) fn serve(listener: TcpListener, probed: Probed, close: CancellationToken) -> JoinHandle<()> {
+    let incoming = Incoming::new(listener, CONNECTIONS, (&probed.metrics, Port::Http));
     let router = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(probed);
-    tokio::spawn(accept(Incoming::new(listener, CONNECTIONS), router, close))
+    tokio::spawn(accept(incoming, router, close))
 }
 
 /// Not `axum::serve`: it sets no timer, so that a peer that never ends its
@@ -131,12 +136,47 @@ fn live(arm: &Arm) -> LiveVersion {
     }
 }
 
-/// What Prometheus scrapes.
-async fn metrics(State(probed): State<Probed>) -> impl IntoResponse {
-    match probed.exposition.text() {
-        Ok(text) => ([(CONTENT_TYPE, Exposition::CONTENT_TYPE)], text).into_response(),
+/// What Prometheus scrapes, in the format that it asks for.
+async fn metrics(State(probed): State<Probed>, asked: HeaderMap) -> impl IntoResponse {
+    let accept = asked.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let exposition = &probed.exposition;
+    let (format, text) = if wants_openmetrics(accept) {
+        (Exposition::OPENMETRICS, exposition.openmetrics())
+    } else {
+        (Exposition::CONTENT_TYPE, exposition.text())
+    };
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, format)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
+}
+
+/// Whether OpenMetrics is liked at least as well as plain text (RFC 9110, section 12.5.1).
+/// Who likes anything gets plain text, which every program reads.
+fn wants_openmetrics(accept: &str) -> bool {
+    let ranges: Vec<_> = accept.split(',').map(range).collect();
+    let best = |is: fn(&str, &str) -> bool| {
+        let weights = ranges.iter().filter(|(media, version, _)| is(media, version)).map(|(.., weight)| *weight);
+        weights.fold(0.0, f64::max)
+    };
+    let ours = best(|media, version| media == "application/openmetrics-text" && ["", "1.0.0"].contains(&version));
+    let plain = best(|media, _| media == "text/plain");
+    ours > 0.0 && ours >= plain
+}
+
+/// Media type, version and weight of a range such as `text/plain;version=0.0.4;q=0.3`.
+fn range(text: &str) -> (&str, &str, f64) {
+    let mut parts = text.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default();
+    let (mut version, mut weight) = ("", 1.0);
+    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+        match name {
+            "version" => version = value,
+            "q" => weight = value.parse().unwrap_or(0.0),
+            _ => {}
+        }
+    }
+    (media, version, weight)
 }
 
 #[cfg(test)]
@@ -148,15 +188,33 @@ mod tests {
     };
 
     use super::*;
-    use crate::telemetry::Metrics;
 
     async fn client() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (_, exposition) = Metrics::new().unwrap();
-        let probed = Probed { registry: Arc::default(), drain: Drain::default(), exposition };
+        let (metrics, exposition) = Metrics::new().unwrap();
+        let probed = Probed { registry: Arc::default(), drain: Drain::default(), metrics, exposition };
         serve(listener, probed, CancellationToken::new());
         client
+    }
+
+    #[test]
+    fn who_asks_for_openmetrics_gets_it() {
+        // Prometheus 2 and 3, and what their text formats are without it.
+        let two = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let three = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                     application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;q=0.4,\
+                     text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for accept in [two, three, "application/openmetrics-text", "application/openmetrics-text; version=1.0.0"] {
+            assert!(wants_openmetrics(accept), "{accept}");
+        }
+        let plain = "text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let rather = "text/plain, application/openmetrics-text;q=0.5";
+        let old = "application/openmetrics-text;version=0.0.1";
+        for accept in ["", "*/*", "text/html", plain, rather, old, "application/openmetrics-text;q=0"] {
+            assert!(!wants_openmetrics(accept), "{accept}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,6 +21,8 @@ use tokio::{
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::warn;
 
+use crate::telemetry::{Metrics, Port, Presence, Present};
+
 /// How long a new connection may take to begin. Keepalive asks only peers that
 /// did, so that without this a silent one would hold its place for ever.
 const GREETING: Duration = Duration::from_secs(10);
@@ -37,6 +39,7 @@ const REFUSED: Duration = Duration::from_secs(1);
 pub(super) struct Incoming {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    open: Presence,
 }
 
 /// A connection, and its place until it is dropped.
@@ -47,14 +50,16 @@ pub(super) struct Connection {
     greeting: Option<Pin<Box<Sleep>>>,
     read: usize,
     _place: OwnedSemaphorePermit,
+    _open: Present,
 }
 
 impl Incoming {
-    /// At most `connections` at a time.
-    pub(super) fn new(listener: TcpListener, connections: u32) -> Self {
+    /// At most `connections` at a time, which are counted as those of `port`.
+    pub(super) fn new(listener: TcpListener, connections: u32, (metrics, port): (&Metrics, Port)) -> Self {
+        let open = metrics.connections(port, connections);
         // Rather fewer than the system's word allows than a panic.
         let places = usize::try_from(connections).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        Self { listener, places: Arc::new(Semaphore::new(places)) }
+        Self { listener, places: Arc::new(Semaphore::new(places)), open }
     }
 
     /// The next connection, once there is a place for it.
@@ -66,7 +71,7 @@ impl Incoming {
                 std::future::pending().await
             };
             match self.listener.accept().await {
-                Ok((stream, _peer)) => return Connection::new(stream, place),
+                Ok((stream, _peer)) => return Connection::new(stream, place, self.open.one()),
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
                     warn!(%error, "can't accept connections");
@@ -89,10 +94,10 @@ fn is_the_peers(error: &io::Error) -> bool {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit, open: Present) -> Self {
         // Replies are small and wanted now. Where the socket is gone, the next read says so.
         let _ = stream.set_nodelay(true);
-        Self { stream, greeting: Some(Box::pin(sleep(GREETING))), read: 0, _place: place }
+        Self { stream, greeting: Some(Box::pin(sleep(GREETING))), read: 0, _place: place, _open: open }
     }
 }
 
@@ -163,7 +168,7 @@ mod tests {
     async fn incoming(places: u32) -> (Incoming, std::net::SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        (Incoming::new(listener, places), address)
+        (Incoming::new(listener, places, (&Metrics::none(), Port::Data)), address)
     }
 
     #[tokio::test]

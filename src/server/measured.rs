@@ -4,11 +4,13 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 
 use super::ServerError;
 use crate::{
+    api::Drain,
     config::TelemetryConfig,
-    registry::{Arm, Registry, Resident},
+    registry::{Arm, Registry, Resident, is_ready},
     telemetry::{Exposition, Identity, Live, Metrics, Otlp, Sampling, Traces},
 };
 
@@ -37,12 +39,18 @@ impl Measured {
         Ok(Self { metrics, exposition, traces: Some(traces), otlp: Some(otlp) })
     }
 
-    /// Has this build shown, and which versions answer.
-    pub(super) fn show_models(&self, registry: &Arc<Registry>, release: &str) {
+    /// Has shown what is read when somebody wants to know: this build and its threads of
+    /// sockets, on which it is called, which versions answer, and whether all is well.
+    pub(super) fn show(&self, registry: &Arc<Registry>, drain: &Drain, release: &str) {
         self.metrics.build(env!("CARGO_PKG_VERSION"), release);
-        let (answering, resident) = (Arc::clone(registry), Arc::clone(registry));
+        self.metrics.observe_process();
+        self.metrics.observe_io(&Handle::current());
+        let [answering, resident, prepared] = [(); 3].map(|()| Arc::clone(registry));
         self.metrics.observe_live(move || live(&answering));
         self.metrics.observe_age(move || ages(&resident));
+        let [stops, draining] = [(); 2].map(|()| drain.clone());
+        let ready = move || is_ready(&prepared.models()) && !stops.has_begun();
+        self.metrics.observe_state(ready, move || draining.has_begun());
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     model::Engines,
     registry::{Events, Registry, ScanError},
     stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
-    telemetry::{ExpositionError, Journeys, OtlpError},
+    telemetry::{ExpositionError, Journeys, OtlpError, Port},
 };
 
 use self::{http::Probed, incoming::Incoming, measured::Measured};
@@ -137,12 +137,17 @@ impl Server {
         let (mut health, health_service) = health::health(&self.registry, &self.drain).await;
         let close = CancellationToken::new();
         let measured = Measured::new(&self.settings.telemetry, self.data.local_addr().ok())?;
-        measured.show_models(&self.registry, engines.release());
+        measured.show(&self.registry, &self.drain, engines.release());
         let Measured { metrics, exposition, traces, otlp } = measured;
         let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
         let journeys = Journeys::new(metrics.clone()).traced(traces);
-        let probed = Probed { registry: Arc::clone(&self.registry), drain: self.drain.clone(), exposition };
+        let probed = Probed {
+            registry: Arc::clone(&self.registry),
+            drain: self.drain.clone(),
+            metrics: metrics.clone(),
+            exposition,
+        };
         let http = http::serve(self.http, probed, close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
         let trials = trials::start(&self.settings, &self.registry, &metrics, &setup)?;
@@ -150,12 +155,13 @@ impl Server {
         let rooms = data::Rooms { stack, trials: trials.clone(), admin_port };
         let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
         let routes = routes.add_service(health_service);
-        let incoming = Incoming::new(self.data, self.settings.server.max_connections.get());
+        let connections = self.settings.server.max_connections.get();
+        let incoming = Incoming::new(self.data, connections, (&metrics, Port::Data));
         let mut transport = transport::serve(incoming, routes, (metrics.clone(), journeys), close.clone());
 
         let events = Events::new();
         let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;
-        let keeper = keeping::keep(&self.settings, &self.registry, &events, preparation, metrics)?;
+        let keeper = keeping::keep(&self.settings, &self.registry, &events, preparation, metrics.clone())?;
         let _guard = trials::guard(&self.registry, &trials, &keeper);
         let administered = Administered {
             registry: Arc::clone(&self.registry),
@@ -164,7 +170,7 @@ impl Server {
             trials: trials.clone(),
             drain: self.drain.clone(),
         };
-        let admin = admin::serve(self.admin, administered, close.clone()).await?;
+        let admin = admin::serve(self.admin, administered, &metrics, close.clone()).await?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
             ended = &mut transport => return joined(ended),

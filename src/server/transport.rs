@@ -87,6 +87,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::telemetry::Port;
 
     /// HTTP/2's preface and empty settings (RFC 9113, sections 3.4 and 6.5).
     const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -94,8 +95,10 @@ mod tests {
     async fn client() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let observed = (Metrics::none(), Journeys::new(Metrics::none()));
-        serve(Incoming::new(listener, 8), Routes::default(), observed, CancellationToken::new());
+        let metrics = Metrics::none();
+        let incoming = Incoming::new(listener, 8, (&metrics, Port::Data));
+        let observed = (metrics.clone(), Journeys::new(metrics));
+        serve(incoming, Routes::default(), observed, CancellationToken::new());
         client
     }
 

@@ -49,7 +49,7 @@ pub(super) fn guard(registry: &Arc<Registry>, trials: &Trials, keeper: &Keeper) 
         loop {
             looks.tick().await;
             for breach in guard.look(&registry) {
-                keeper.take_back(&breach.model, breach.version, breach.reason);
+                keeper.take_back(&breach.model, breach.version, breach.broken);
             }
         }
     }))

@@ -19,7 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
 
 use super::{Job, Lane, Scored, ScoredFuture, take_ready};
-use crate::error::{ScoreError, Shortage};
+use crate::{
+    error::{ScoreError, Shortage},
+    telemetry,
+};
 
 /// What a refused caller is told to wait at least and at most. What waits is gone
 /// after the time that it was expected to take; sooner than some batches nothing
@@ -101,6 +104,18 @@ impl AdmitLayer {
                 limits,
             },
         }
+    }
+
+    /// What there may be, and a reading of what of it is taken. It does not keep the queue.
+    pub(super) fn watch(&self) -> (telemetry::Budget, impl Fn() -> telemetry::Budget + Clone + Send + Sync + 'static) {
+        let (rows, bytes) = (&self.budget.rows, &self.budget.bytes);
+        let limit = telemetry::Budget { rows: rows.available_permits(), bytes: bytes.available_permits() };
+        let (rows, bytes) = (Arc::clone(rows), Arc::clone(bytes));
+        let taken = move || telemetry::Budget {
+            rows: limit.rows.saturating_sub(rows.available_permits()),
+            bytes: limit.bytes.saturating_sub(bytes.available_permits()),
+        };
+        (limit, taken)
     }
 }
 

@@ -130,6 +130,9 @@ type ScoredFuture = BoxFuture<'static, Result<Scored, ScoreError>>;
 
 /// The stack, from the outside in.
 pub fn assemble(limits: Limits, metrics: Metrics, runners: Runners) -> Stack {
+    let admit = AdmitLayer::new(limits, runners.count());
+    let (limit, taken) = admit.watch();
+    metrics.observe_budget(limit, taken);
     let stack = ServiceBuilder::new()
         // Outermost, so that refusals of every layer are counted, and callers who
         // leave wherever they leave.
@@ -138,7 +141,7 @@ pub fn assemble(limits: Limits, metrics: Metrics, runners: Runners) -> Stack {
         .layer(DeadlineLayer)
         // Above encoding, which costs more than a refusal may; a row counts from
         // here until it was answered, whether it is encoded, waits or runs.
-        .layer(AdmitLayer::new(limits, runners.count()))
+        .layer(admit)
         // Between admission and the batch, which holds nothing but rows.
         .layer(EncodeLayer)
         .service(runners);

@@ -21,7 +21,10 @@ use tower::Service;
 use tracing::error;
 
 use super::{BatchRules, Encoded, Scored, ScoredFuture, batch::Batches};
-use crate::{error::ScoreError, telemetry::Metrics};
+use crate::{
+    error::ScoreError,
+    telemetry::{Metrics, Presence},
+};
 
 /// Runs at the start of every thread that runs models; what it returns lives as
 /// long as the thread.
@@ -47,6 +50,7 @@ struct Runner {
     batches: Batches,
     setup: ThreadSetup,
     metrics: Metrics,
+    presence: Presence,
 }
 
 /// A thread that could not be started.
@@ -75,8 +79,10 @@ impl Runners {
         let io = Handle::current();
         io.spawn(giving_out);
         let runners = Self { count, open: Arc::new(Open { batches: batches.clone() }), io };
+        let presence = metrics.runners(count.get());
         for index in 0..count.get() {
-            let runner = Runner { index, batches: batches.clone(), setup: Arc::clone(setup), metrics: metrics.clone() };
+            let (batches, setup, metrics) = (batches.clone(), Arc::clone(setup), metrics.clone());
+            let runner = Runner { index, batches, setup, metrics, presence: presence.clone() };
             runner.start().map_err(|source| RunnerError { index, count, source })?;
         }
         Ok(runners)
@@ -104,7 +110,9 @@ impl Runners {
 impl Runner {
     fn start(self) -> io::Result<()> {
         let name = format!("runner-{}", self.index);
+        let present = self.presence.one();
         let run = move || {
+            let _present = present;
             // Before `self` is there to be dropped in a panic: a setup that panics
             // would do it again.
             let _kept = (self.setup)();

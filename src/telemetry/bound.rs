@@ -4,15 +4,18 @@
 //! What has a bounded set of labels is bound as a whole, so that what never
 //! happened can be seen as 0.
 
-use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Gauge, Histogram, Meter};
+use std::sync::Arc;
+
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
 use super::{
     Reason, RowsOutcome, ShadowOutcome, Signal,
+    exemplars::Exemplars,
     kept::Kept,
     table::{
-        BATCH_ROWS, BUILD_INFO, COMPUTE, EXPORT_FAILURES, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, Metric,
-        QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED, RUNNER_RESTARTS, SCORING, SHADOW_ROWS, SHED_ROWS,
-        TRACES_DROPPED,
+        BATCH_ROWS, CANARIES_TAKEN_BACK, COMPUTE, EXPORT_FAILURES, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES,
+        QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED, RUNNER_BUSY, RUNNER_RESTARTS, SCORING, SHADOW_ROWS,
+        SHED_ROWS, TRACES_DROPPED,
     },
 };
 
@@ -20,6 +23,7 @@ use super::{
 pub(super) struct Instruments {
     /// Makes the gauges that are read at a scrape.
     pub(super) meter: Meter,
+    pub(super) exemplars: Arc<Exemplars>,
     requests: Counter<u64>,
     request_duration: Histogram<f64>,
     rows: Counter<u64>,
@@ -32,10 +36,11 @@ pub(super) struct Instruments {
     shadow: Counter<u64>,
     pub(super) restarts: BoundCounter<u64>,
     pub(super) traces_dropped: BoundCounter<u64>,
+    pub(super) busy: BoundCounter<f64>,
     pub(super) loads: Histogram<f64>,
     pub(super) load_failures: Counter<u64>,
+    pub(super) taken_back: Counter<u64>,
     pub(super) export_failures: Each<Signal, 2>,
-    pub(super) build: Gauge<u64>,
     methods: Kept<&'static str, OfMethod>,
     models: Kept<String, OfModel>,
 }
@@ -80,36 +85,38 @@ impl<K: Copy + PartialEq, const N: usize> Each<K, N> {
 }
 
 impl Instruments {
-    pub(super) fn new(meter: Meter) -> Self {
-        let without_labels = |metric: Metric| {
-            let counter = metric.counter(&meter).bind(&[]);
-            // It is seen only once something was added.
-            counter.add(0);
-            counter
-        };
-        let (restarts, traces_dropped) = (without_labels(RUNNER_RESTARTS), without_labels(TRACES_DROPPED));
-        let unsent = EXPORT_FAILURES.counter(&meter);
+    pub(super) fn new(meter: Meter, exemplars: Arc<Exemplars>) -> Self {
+        let restarts = RUNNER_RESTARTS.counted(&meter).bind(&[]);
+        let traces_dropped = TRACES_DROPPED.counted(&meter).bind(&[]);
+        let busy = RUNNER_BUSY.added_up(&meter).bind(&[]);
+        // Without labels they are seen only once something was added.
+        restarts.add(0);
+        traces_dropped.add(0);
+        busy.add(0.0);
+        let unsent = EXPORT_FAILURES.counted(&meter);
         let unsent = |signal: Signal| unsent.bind(&EXPORT_FAILURES.labelled([signal.as_str()]));
         Self {
-            requests: REQUESTS.counter(&meter),
+            requests: REQUESTS.counted(&meter),
             request_duration: REQUEST_DURATION.seconds(&meter),
-            rows: ROWS_SCORED.counter(&meter),
+            rows: ROWS_SCORED.counted(&meter),
             scoring: SCORING.seconds(&meter),
             queue_wait: QUEUE_WAIT.seconds(&meter),
             compute: COMPUTE.seconds(&meter),
             batch_rows: BATCH_ROWS.rows(&meter),
-            shed: SHED_ROWS.counter(&meter),
-            late: LATE_ROWS.counter(&meter),
-            shadow: SHADOW_ROWS.counter(&meter),
+            shed: SHED_ROWS.counted(&meter),
+            late: LATE_ROWS.counted(&meter),
+            shadow: SHADOW_ROWS.counted(&meter),
             restarts,
             traces_dropped,
+            busy,
             loads: MODEL_LOAD.seconds(&meter),
-            load_failures: MODEL_LOAD_FAILURES.counter(&meter),
+            load_failures: MODEL_LOAD_FAILURES.counted(&meter),
             export_failures: Each::new(Signal::ALL, unsent),
-            build: meter.u64_gauge(BUILD_INFO.name).with_description(BUILD_INFO.help).build(),
+            taken_back: CANARIES_TAKEN_BACK.counted(&meter),
             methods: Kept::default(),
             models: Kept::default(),
             meter,
+            exemplars,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What was measured, as text for Prometheus.
 
+use std::{fmt, sync::Arc};
+
 use opentelemetry::{
     KeyValue,
     metrics::{Meter, MeterProvider as _},
@@ -8,7 +10,7 @@ use opentelemetry_sdk::{Resource, error::OTelSdkError, metrics::SdkMeterProvider
 use prometheus::{Registry, TextEncoder};
 use thiserror::Error;
 
-use super::pushed::Pushed;
+use super::{exemplars::Exemplars, openmetrics, pushed::Pushed};
 
 /// Metrics can't be set up or read.
 #[derive(Debug, Error)]
@@ -19,6 +21,9 @@ pub enum ExpositionError {
     /// What was measured has no form as text.
     #[error("metrics can't be written")]
     Text(#[from] prometheus::Error),
+    /// Nor has it one as OpenMetrics.
+    #[error("metrics can't be written as OpenMetrics")]
+    OpenMetrics(#[from] fmt::Error),
 }
 
 /// Who this server is, to who collects the telemetry of many.
@@ -34,6 +39,7 @@ pub struct Identity {
 #[derive(Clone)]
 pub struct Exposition {
     registry: Registry,
+    exemplars: Arc<Exemplars>,
     resource: Resource,
     /// Where metrics are pushed, too.
     pushed: Option<Pushed>,
@@ -45,7 +51,7 @@ impl Exposition {
     /// The value of `content-type` for [`Exposition::text`].
     pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
-    pub(super) fn new(pushes: Option<&Identity>) -> Result<(Self, Meter), ExpositionError> {
+    pub(super) fn new(pushes: Option<&Identity>, exemplars: Arc<Exemplars>) -> Result<(Self, Meter), ExpositionError> {
         let registry = Registry::new();
         // The table has the names as they are scraped. What is measured here has
         // one origin, so that labels which name it would only lengthen each line.
@@ -63,8 +69,11 @@ impl Exposition {
         }
         let provider = provider.build();
         let meter = provider.meter("souk");
-        Ok((Self { registry, resource, pushed, _provider: provider }, meter))
+        Ok((Self { registry, exemplars, resource, pushed, _provider: provider }, meter))
     }
+
+    /// The value of `content-type` for [`Exposition::openmetrics`].
+    pub const OPENMETRICS: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
     /// All metrics as they are now, in the text format 0.0.4.
     ///
@@ -73,6 +82,16 @@ impl Exposition {
     /// [`ExpositionError::Text`] where one of them has no form as text.
     pub fn text(&self) -> Result<String, ExpositionError> {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+
+    /// All metrics as they are now, in the text format of OpenMetrics 1.0, with a trace for
+    /// each bucket of how long calls took, as far as there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ExpositionError::OpenMetrics`] where one of them has no form as text.
+    pub fn openmetrics(&self) -> Result<String, ExpositionError> {
+        Ok(openmetrics::text(&self.registry.gather(), &self.exemplars)?)
     }
 
     /// Who this server is.

@@ -32,6 +32,15 @@ impl<K: Ord + Clone, V> Kept<K, V> {
         self.0.load().values().map(Arc::clone).collect()
     }
 
+    /// The value of `key`, where it was made already.
+    pub(super) fn get<Q>(&self, key: &Q) -> Option<Arc<V>>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.0.load().get(key).cloned()
+    }
+
     fn keep(&self, key: &K, value: V) -> Arc<V> {
         let value = Arc::new(value);
         self.0.rcu(|kept| {

@@ -10,24 +10,35 @@
 
 mod bound;
 mod context;
+mod exemplars;
 mod exposition;
 mod journey;
 mod kept;
+mod observed;
+mod openmetrics;
 mod otlp;
+mod present;
+mod process;
 mod pushed;
 mod table;
 mod traces;
 
 use std::{sync::Arc, time::Duration};
 
-use opentelemetry::metrics::{Meter, MeterProvider as _, NoopMeterProvider};
+use opentelemetry::{
+    metrics::{Meter, MeterProvider as _, NoopMeterProvider},
+    trace::{SpanId, TraceId},
+};
 
 use bound::Instruments;
 pub use context::Context;
+use exemplars::Exemplars;
 pub use exposition::{Exposition, ExpositionError, Identity};
 pub use journey::{Ended, Journey, Journeys, Leg};
+pub use observed::Budget;
 pub use otlp::{Otlp, OtlpError};
-pub use table::{METRICS, Metric};
+pub use present::{Port, Presence, Present};
+pub use table::{Kind, METRICS, Metric, Unit, markdown};
 pub use traces::{Batch, Ran, RanOn, Sampling, Traces};
 
 /// Takes what is measured. Clones share it.
@@ -196,17 +207,18 @@ impl Metrics {
     }
 
     fn set_up(pushes: Option<&Identity>) -> Result<(Self, Exposition), ExpositionError> {
-        let (exposition, meter) = Exposition::new(pushes)?;
-        Ok((Self::of(meter), exposition))
+        let exemplars = Arc::new(Exemplars::default());
+        let (exposition, meter) = Exposition::new(pushes, Arc::clone(&exemplars))?;
+        Ok((Self::of(meter, exemplars), exposition))
     }
 
     /// Metrics that nobody reads.
     pub fn none() -> Self {
-        Self::of(NoopMeterProvider::new().meter("souk"))
+        Self::of(NoopMeterProvider::new().meter("souk"), Arc::default())
     }
 
-    fn of(meter: Meter) -> Self {
-        Self(Arc::new(Instruments::new(meter)))
+    fn of(meter: Meter, exemplars: Arc<Exemplars>) -> Self {
+        Self(Arc::new(Instruments::new(meter, exemplars)))
     }
 
     /// A call ended; both names are of bounded sets.
@@ -215,6 +227,11 @@ impl Metrics {
             counted.duration.record(took.as_secs_f64());
             self.0.of_code(counted, method, code);
         });
+    }
+
+    /// A call whose trace was sent took so long: it stands for others of its bucket.
+    pub(super) fn exemplar(&self, method: &'static str, took: Duration, span: (TraceId, SpanId)) {
+        self.0.exemplars.put(method, took, span);
     }
 
     /// A forward pass ended, well or not.
@@ -256,14 +273,39 @@ impl Metrics {
         self.0.restarts.add(1);
     }
 
+    /// A runner's thread was at work for so long.
+    pub fn runner_worked(&self, took: Duration) {
+        self.0.busy.add(took.as_secs_f64());
+    }
+
+    /// There is a model of this name: what never happened to it is seen as 0. Reasons why
+    /// versions may fail to load, and limits that canaries may break, are of bounded sets.
+    pub fn knows_model(&self, model: &str, reasons: &[&'static str], limits: &[&'static str]) {
+        reasons.iter().for_each(|reason| self.load_failures(model, reason, 0));
+        limits.iter().for_each(|limit| self.taken_back(model, limit, 0));
+    }
+
+    /// The guard took a canary back, for one of the limits that the model is known with.
+    pub fn canary_taken_back(&self, model: &str, limit: &'static str) {
+        self.taken_back(model, limit, 1);
+    }
+
     /// A version proved itself in so long.
     pub fn loaded(&self, model: &str, took: Duration) {
         self.0.loads.record(took.as_secs_f64(), &table::MODEL_LOAD.labelled([model]));
     }
 
-    /// A version did not prove itself; `reason` is of a bounded set.
+    /// A version did not prove itself, for one of the reasons that the model is known with.
     pub fn load_failed(&self, model: &str, reason: &'static str) {
-        self.0.load_failures.add(1, &table::MODEL_LOAD_FAILURES.labelled([model, reason]));
+        self.load_failures(model, reason, 1);
+    }
+
+    fn load_failures(&self, model: &str, reason: &'static str, more: u64) {
+        self.0.load_failures.add(more, &table::MODEL_LOAD_FAILURES.labelled([model, reason]));
+    }
+
+    fn taken_back(&self, model: &str, limit: &'static str, more: u64) {
+        self.0.taken_back.add(more, &table::CANARIES_TAKEN_BACK.labelled([model, limit]));
     }
 
     /// A collector did not take what was sent.
@@ -278,39 +320,7 @@ impl Metrics {
 
     /// Which program this is.
     pub fn build(&self, version: &str, torch: &str) {
-        self.0.build.record(1, &table::BUILD_INFO.labelled([version, torch]));
-    }
-
-    /// Reads the rows that wait for each model at every scrape. To be called once;
-    /// `read` must not panic, and is kept as long as what was measured can be read.
-    pub fn observe_queue(&self, read: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static) {
-        let labelled = move || read().into_iter().map(|(model, rows)| ([model], rows)).collect();
-        table::QUEUE_ROWS.observed(&self.0.meter, labelled);
-    }
-
-    /// Reads which versions answer at every scrape; like [`Metrics::observe_queue`].
-    pub fn observe_live(&self, read: impl Fn() -> Vec<Live> + Send + Sync + 'static) {
-        let labels = |live: Live| [live.model, live.version.to_string(), live.label];
-        let labelled = move || read().into_iter().map(|live| (labels(live), 1)).collect();
-        table::MODEL_LIVE.observed(&self.0.meter, labelled);
-    }
-
-    /// Reads the age of every version in memory, in seconds, at every scrape; like
-    /// [`Metrics::observe_queue`].
-    pub fn observe_age(&self, read: impl Fn() -> Vec<((String, u64), u64)> + Send + Sync + 'static) {
-        let labels = |(model, version): (String, u64)| [model, version.to_string()];
-        let labelled = move || read().into_iter().map(|(version, age)| (labels(version), age)).collect();
-        table::MODEL_AGE.observed(&self.0.meter, labelled);
-    }
-
-    /// Reads how versions differ at every scrape; like [`Metrics::observe_queue`].
-    pub fn observe_differences(&self, read: impl Fn() -> Vec<Difference> + Send + Sync + 'static) {
-        let labels = |found: Difference| {
-            let (live, version) = (found.live.to_string(), found.version.to_string());
-            ([found.model, live, version, found.head, found.statistic.to_owned()], found.value)
-        };
-        let labelled = move || read().into_iter().map(labels).collect();
-        table::SHADOW_DIFFERENCE.observed_fractions(&self.0.meter, labelled);
+        table::BUILD_INFO.told(&self.0.meter).record(1, &table::BUILD_INFO.labelled([version, torch]));
     }
 }
 

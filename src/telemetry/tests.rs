@@ -12,7 +12,7 @@ fn pass(rows: usize, late_rows: usize) -> Pass<'static> {
     Pass { model: "merchant_gmv", version: 3, rows, compute: Duration::from_micros(150), late_rows }
 }
 
-/// Updates everything there is.
+/// Updates everything there is; in the scope of a runtime.
 fn measured() -> Exposition {
     let (metrics, exposition) = Metrics::new().unwrap();
     metrics.request("souk.v1.X/Y", "OK", Duration::from_millis(3));
@@ -22,6 +22,17 @@ fn measured() -> Exposition {
     metrics.rows("merchant_gmv", 3, RowsOutcome::Ok, 4);
     metrics.shed("merchant_gmv", Reason::Expired, 7);
     metrics.runner_replaced();
+    metrics.runner_worked(Duration::from_millis(1500));
+    // They are there for longer than this is.
+    std::mem::forget(metrics.runners(2).one());
+    std::mem::forget(metrics.connections(Port::Data, 4096).one());
+    metrics.observe_budget(Budget { rows: 16384, bytes: 1 << 26 }, || Budget { rows: 300, bytes: 9000 });
+    metrics.observe_state(|| true, || false);
+    metrics.observe_io(&tokio::runtime::Handle::current());
+    metrics.observe_process();
+    metrics.knows_model("merchant_gmv", &["model.pt", "golden.jsonl"], &["max_p99_ratio"]);
+    metrics.canary_taken_back("merchant_gmv", "max_p99_ratio");
+    metrics.export_failed(Signal::Traces);
     metrics.build("0.1.0", "2.11.0");
     metrics.observe_queue(|| vec![("merchant_gmv".into(), 12)]);
     let live = Live { model: "merchant_gmv".into(), version: 3, label: "stable".into() };
@@ -46,8 +57,8 @@ fn parts(line: &str) -> (String, BTreeSet<String>) {
     (name.to_owned(), labels.filter(|label| label != "le").collect())
 }
 
-#[test]
-fn what_is_scraped_is_what_the_table_says() {
+#[tokio::test]
+async fn what_is_scraped_is_what_the_table_says() {
     let text = measured().text().unwrap();
     let scraped: BTreeSet<_> = text.lines().filter(|line| !line.starts_with('#')).map(parts).collect();
     let labels = |metric: &Metric| metric.labels.iter().map(ToString::to_string).collect();
@@ -58,8 +69,8 @@ fn what_is_scraped_is_what_the_table_says() {
     }
 }
 
-#[test]
-fn every_update_is_counted_where_it_belongs() {
+#[tokio::test]
+async fn every_update_is_counted_where_it_belongs() {
     let exposition = measured();
     for (name, wanted) in [
         ("souk_requests_total", r#"{code="OK",method="souk.v1.X/Y"} 1"#),
@@ -75,6 +86,23 @@ fn every_update_is_counted_where_it_belongs() {
         ("souk_queue_rows", r#"{model="merchant_gmv"} 12"#),
         ("souk_shed_rows_total", r#"{model="merchant_gmv",reason="expired"} 7"#),
         ("souk_runner_restarts_total", " 1"),
+        ("souk_runner_busy_seconds_total", " 1.5"),
+        ("souk_runners", " 1"),
+        ("souk_runners_configured", " 2"),
+        ("souk_connections", r#"{port="data"} 1"#),
+        ("souk_connections_limit", r#"{port="data"} 4096"#),
+        ("souk_admitted_rows", " 300"),
+        ("souk_queue_rows_limit", " 16384"),
+        ("souk_queue_bytes", " 9000"),
+        ("souk_queue_bytes_limit", " 67108864"),
+        ("souk_ready", " 1"),
+        ("souk_draining", " 0"),
+        ("souk_io_threads", " 1"),
+        ("souk_model_load_failures_total", r#"{model="merchant_gmv",reason="golden.jsonl"} 1"#),
+        ("souk_model_load_failures_total", r#"{model="merchant_gmv",reason="model.pt"} 0"#),
+        ("souk_canaries_taken_back_total", r#"{limit="max_p99_ratio",model="merchant_gmv"} 1"#),
+        ("souk_telemetry_export_failures_total", r#"{signal="metrics"} 0"#),
+        ("souk_telemetry_export_failures_total", r#"{signal="traces"} 1"#),
         ("souk_model_live", r#"{label="stable",model="merchant_gmv",version="3"} 1"#),
         ("souk_shadow_rows_total", r#"{model="merchant_gmv",outcome="dropped",version="4"} 9"#),
         ("souk_shadow_rows_total", r#"{model="merchant_gmv",outcome="scored",version="4"} 0"#),
@@ -98,6 +126,36 @@ fn what_never_happened_is_seen_as_zero() {
     let zeros = |name| lines(&exposition, name).iter().filter(|line| line.ends_with(" 0")).count();
     assert_eq!(zeros("souk_shed_rows_total"), Reason::ALL.len());
     assert_eq!(zeros("souk_rows_total"), RowsOutcome::ALL.len());
+}
+
+#[test]
+fn what_was_there_is_gone_again() {
+    let (metrics, exposition) = Metrics::new().unwrap();
+    let (data, http) = (metrics.connections(Port::Data, 8), metrics.connections(Port::Http, 8));
+    let open = [data.one(), data.one(), http.one()];
+    let found = || lines(&exposition, "souk_connections{");
+    let of = |data: u8, http: u8| {
+        [("data", data), ("http", http)].map(|(port, open)| format!("souk_connections{{port=\"{port}\"}} {open}"))
+    };
+    assert_eq!(found(), of(2, 1));
+    drop(open);
+    assert_eq!(found(), of(0, 0));
+}
+
+#[test]
+fn linux_tells_of_this_process() {
+    let (metrics, exposition) = Metrics::new().unwrap();
+    metrics.observe_process();
+    let value = |name: &str| -> f64 {
+        let found = lines(&exposition, &format!("process_{name} "));
+        found[0].split_once(' ').unwrap().1.parse().unwrap()
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!(value("cpu_seconds_total") >= 0.0 && value("threads") >= 1.0);
+    assert!(value("resident_memory_bytes") > 1e6 && value("virtual_memory_bytes") > value("resident_memory_bytes"));
+    assert!(value("open_fds") >= 3.0 && value("max_fds") >= value("open_fds"));
+    let age = now - value("start_time_seconds");
+    assert!((-60.0..86_400.0).contains(&age), "{age} s");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use self::source::{code, paths, test_modules};
 /// Which rooms a room may use: the arrows of the layout in `src/lib.rs`.
 const ARROWS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
-    ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack", "rows"]),
+    ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack", "rows", "telemetry"]),
     ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry", "trial"]),
     ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error", "telemetry", "trial"]),
     ("trial", &["registry", "model", "manifest", "heads", "rows", "cost", "error", "telemetry"]),

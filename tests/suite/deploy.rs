@@ -25,7 +25,7 @@ fn deployed(file: &str) -> String {
 /// Every metric that a text names; what rules record begins with `souk:`.
 fn metrics(text: &str) -> BTreeSet<&str> {
     let words = text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_' && sign != ':');
-    words.filter(|word| word.starts_with("souk_")).map(measured).collect()
+    words.filter(|word| word.starts_with("souk_") || word.starts_with("process_")).map(measured).collect()
 }
 
 /// The metric that a scraped name is of.

@@ -1,12 +1,16 @@
 //! What `/metrics` tells, and that the README tells of it.
 
-use std::{collections::BTreeMap, fs};
+use std::{fs, path::Path};
 
-use souk::telemetry::METRICS;
+use souk::telemetry::markdown;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 
-use super::common::{program::PATIENCE, scrape::value, server::Launch};
+use super::common::{
+    program::{PATIENCE, souk, stderr},
+    scrape::value,
+    server::Launch,
+};
 
 #[tokio::test]
 async fn prometheus_is_answered_in_its_text_format() {
@@ -119,17 +123,22 @@ async fn what_became_of_each_row_is_counted() {
 }
 
 #[test]
-fn the_readmes_table_has_every_metric_with_its_labels_and_no_other() {
+fn the_readmes_table_of_metrics_is_the_one_in_the_code() {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let row = |line: &str| {
-        let mut cells = line.strip_prefix("| `souk_")?.split(" | ");
-        let name = format!("souk_{}", cells.next()?.trim_end_matches('`'));
-        let labels: Vec<_> = cells.next()?.split(", ").map(|label| label.trim_matches('`').to_owned()).collect();
-        Some((name, labels.into_iter().filter(|label| label != "–").collect::<Vec<_>>()))
+    let (_, rest) = readme.split_once("<!-- metrics: made by `make metrics-table` -->\n").unwrap();
+    let (told, _) = rest.split_once("<!-- /metrics -->\n").unwrap();
+    assert!(told == markdown(), "README.md differs from src/telemetry/table: renew it by `make metrics-table`");
+}
+
+#[test]
+fn souk_prints_the_table_of_metrics_and_by_itself_the_schema_of_a_manifest() {
+    let printed = |arguments: &[&str]| {
+        let output = souk(Path::new(env!("CARGO_MANIFEST_DIR")), arguments).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
     };
-    let told: BTreeMap<_, _> = readme.lines().filter_map(row).collect();
-    let labels = |labels: &[&str]| labels.iter().map(ToString::to_string).collect();
-    let measured: BTreeMap<_, _> =
-        METRICS.iter().map(|metric| (metric.name.to_owned(), labels(metric.labels))).collect();
-    assert_eq!(told, measured);
+    assert_eq!(printed(&["schema", "metrics"]), markdown());
+    let schema = printed(&["schema"]);
+    assert!(schema.contains("\"$schema\""), "{schema}");
+    assert_eq!(printed(&["schema", "manifest"]), schema);
 }

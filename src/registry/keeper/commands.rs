@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::{NewTraffic, OrderError, prepare::Prepared};
-use crate::registry::policy::{Policy, history::Change};
+use crate::registry::policy::{Broken, Policy, history::Change};
 
 /// Where the outcome of an order goes.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, OrderError>>;
@@ -44,7 +44,7 @@ pub(super) enum Order {
     TakeBack {
         model: String,
         version: u64,
-        reason: String,
+        broken: Broken,
     },
     History {
         model: String,

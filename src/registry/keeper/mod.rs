@@ -27,7 +27,7 @@ use crate::telemetry::Metrics;
 use super::{
     events::Events,
     live::Registry,
-    policy::{Policy, history::Change},
+    policy::{Broken, Policy, history::Change},
 };
 
 pub use prepare::{Haste, Preparation, PreparationSetup, Prepare};
@@ -220,11 +220,11 @@ impl Keeper {
         self.order(|answer| Order::RollBack { model, by, answer }).await
     }
 
-    /// Takes the canary back, since `reason`. Nothing happens where `version` isn't the
-    /// canary any more.
-    pub fn take_back(&self, model: &str, version: u64, reason: String) {
+    /// Takes the canary back, since it broke a limit. Nothing happens where `version` isn't
+    /// the canary any more.
+    pub fn take_back(&self, model: &str, version: u64, broken: Broken) {
         // Where the thread has ended, so has the server.
-        let order = Order::TakeBack { model: model.to_owned(), version, reason };
+        let order = Order::TakeBack { model: model.to_owned(), version, broken };
         let _ = self.commands.send(Command::Order(Box::new(order)));
     }
 

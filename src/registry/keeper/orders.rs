@@ -8,7 +8,7 @@ use super::{
 };
 use crate::registry::{
     events::EventKind,
-    policy::{CANARY, Policy, STABLE, history::Change},
+    policy::{Broken, CANARY, Policy, STABLE, history::Change},
 };
 
 impl Work {
@@ -18,7 +18,7 @@ impl Work {
             Order::Unload { model, version, answer } => self.unload(&model, version, answer),
             Order::SetTraffic { traffic, by, answer } => self.set_traffic(traffic, by, answer),
             Order::RollBack { model, by, answer } => self.roll_back(&model, by, answer),
-            Order::TakeBack { model, version, reason } => self.take_back(&model, version, reason),
+            Order::TakeBack { model, version, broken } => self.take_back(&model, version, broken),
             Order::History { model, answer } => drop(answer.send(self.changes(&model))),
         }
     }
@@ -121,13 +121,15 @@ impl Work {
         self.wish(name, Wish { policy, by, reason, way_back, source: Source::Order(answer) });
     }
 
-    fn take_back(&mut self, name: &str, number: u64, reason: String) {
+    fn take_back(&mut self, name: &str, number: u64, broken: Broken) {
         self.look();
         let Ok(kept) = self.known(name) else { return };
         if kept.now.get(CANARY) != Some(&number) {
             return;
         }
         let policy = without_canary(&kept.policy);
+        let Broken { limit, reason } = broken;
+        self.keeping.metrics.canary_taken_back(name, limit.key());
         self.tell(name, Some(number), EventKind::TakenBack, reason.clone());
         self.wish(name, Wish { policy, by: "guard".into(), reason, way_back: None, source: Source::Guard });
     }

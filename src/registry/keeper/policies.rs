@@ -6,12 +6,13 @@ use super::{
     OrderError,
     commands::{Source, Wish},
     kept::Kept,
+    preparations::REASONS,
     work::Work,
 };
 use crate::registry::{
     events::EventKind,
     policy::{
-        Policy,
+        GuardLimit, Policy,
         file::{self, Policies},
     },
 };
@@ -43,6 +44,7 @@ impl Work {
         }
         // Numbers go on where they were, whatever is decided before the start is over.
         let revision = self.history.of(name).last().map_or(0, |last| last.revision);
+        self.keeping.metrics.knows_model(name, &REASONS, &GuardLimit::KEYS);
         self.models.insert(name.to_owned(), Kept { policy, refused: problems, revision, ..Kept::default() });
     }
 

@@ -169,9 +169,15 @@ impl Work {
 /// How the problem of a preparation that was given up begins.
 const TIMEOUT: &str = "timeout";
 
-/// The file or the step at fault, of a bounded set.
+/// What is at fault where nothing that is known is.
+const OTHER: &str = "other";
+
+/// The files and steps that may be at fault.
+pub(super) const REASONS: [&str; 7] =
+    ["manifest.json", "model.pt", "model.safetensors", "golden.jsonl", "warm-up", TIMEOUT, OTHER];
+
+/// The file or the step at fault.
 fn reason(problems: &[String]) -> &'static str {
     let first = problems.first().map(String::as_str).unwrap_or_default();
-    let known = ["manifest.json", "model.pt", "model.safetensors", "golden.jsonl", "warm-up", TIMEOUT];
-    known.into_iter().find(|known| first.starts_with(known)).unwrap_or("other")
+    REASONS.into_iter().find(|known| first.starts_with(known)).unwrap_or(OTHER)
 }

@@ -100,6 +100,52 @@ pub struct GuardLimits {
     pub looks: u32,
 }
 
+/// One of the limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuardLimit {
+    /// [`GuardLimits::max_error_rate`].
+    ErrorRate,
+    /// [`GuardLimits::max_non_finite_rate`].
+    NonFiniteRate,
+    /// [`GuardLimits::max_p99_ratio`].
+    P99Ratio,
+    /// [`GuardLimits::max_cost_ratio`].
+    CostRatio,
+    /// [`GuardLimits::max_divergence`].
+    Divergence,
+}
+
+/// A limit that a canary broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Which one.
+    pub limit: GuardLimit,
+    /// The same as a sentence, with its figures.
+    pub reason: String,
+}
+
+impl GuardLimit {
+    /// The keys of all of them.
+    pub const KEYS: [&'static str; 5] = [
+        Self::ErrorRate.key(),
+        Self::NonFiniteRate.key(),
+        Self::P99Ratio.key(),
+        Self::CostRatio.key(),
+        Self::Divergence.key(),
+    ];
+
+    /// The limit's key in a policy.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::ErrorRate => "max_error_rate",
+            Self::NonFiniteRate => "max_non_finite_rate",
+            Self::P99Ratio => "max_p99_ratio",
+            Self::CostRatio => "max_cost_ratio",
+            Self::Divergence => "max_divergence",
+        }
+    }
+}
+
 impl Default for GuardLimits {
     fn default() -> Self {
         Self {

@@ -235,11 +235,14 @@ impl Batches {
     /// What runner number `runner` does until the pool is closed and nothing is left.
     pub(super) fn work(&self, runner: usize) {
         loop {
-            match self.turn(runner) {
+            let turn = self.turn(runner);
+            let begun = Instant::now();
+            match turn {
                 Turn::Batch(batch) => self.give_out(self.run(&batch, RanOn::Runner)),
                 Turn::Errand(errand) => self.run_errand(errand),
                 Turn::End => return,
             }
+            self.shared.metrics.runner_worked(begun.elapsed());
         }
     }
 

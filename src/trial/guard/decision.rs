@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
-use crate::{registry::GuardLimits, trial::health::Seen};
+use crate::{
+    registry::{Broken, GuardLimit, GuardLimits},
+    trial::health::Seen,
+};
 
 /// How many standard deviations above what the limit allows a rate must be. A canary
 /// at a third of its limit breaks it by chance in one of some thousand windows.
@@ -45,19 +48,25 @@ pub struct Divergence {
     pub rows: u64,
 }
 
-/// The first limit that the canary breaks, as a sentence with its figures; `None`
-/// where it keeps them all or where too few rows were seen.
-pub fn broken(limits: &GuardLimits, found: &Evidence) -> Option<String> {
+/// The first limit that the canary breaks; `None` where it keeps them all or where too few
+/// rows were seen.
+pub fn broken(limits: &GuardLimits, found: &Evidence) -> Option<Broken> {
     if !limits.enabled || found.canary.rows < limits.min_rows.max(1) {
         return None;
     }
     let (failed, not_finite) = (|seen: &Seen| seen.failed, |seen: &Seen| seen.without_number);
+    let no_number = "the rate of answers that are no number";
+    let is = |limit: GuardLimit| move |reason: String| Broken { limit, reason };
+    let lately =
+        |limit: GuardLimit| move |reason| Broken { limit, reason: format!("{reason}, in {:?}", limits.window) };
     rate("the error rate", found, failed, limits.max_error_rate)
-        .or_else(|| rate("the rate of answers that are no number", found, not_finite, limits.max_non_finite_rate))
-        .or_else(|| slow(limits, found))
-        .map(|broken| format!("{broken}, in {:?}", limits.window))
-        .or_else(|| expensive(limits, found))
-        .or_else(|| far_away(limits, found))
+        .map(lately(GuardLimit::ErrorRate))
+        .or_else(|| {
+            rate(no_number, found, not_finite, limits.max_non_finite_rate).map(lately(GuardLimit::NonFiniteRate))
+        })
+        .or_else(|| slow(limits, found).map(lately(GuardLimit::P99Ratio)))
+        .or_else(|| expensive(limits, found).map(is(GuardLimit::CostRatio)))
+        .or_else(|| far_away(limits, found).map(is(GuardLimit::Divergence)))
 }
 
 /// A sentence where more of the canary's rows are `bad` than `limit` and chance explain,
@@ -152,7 +161,11 @@ mod tests {
     }
 
     fn of(canary: Seen) -> Option<String> {
-        broken(&GuardLimits::default(), &Evidence { canary, ..Evidence::default() })
+        said(&GuardLimits::default(), &Evidence { canary, ..Evidence::default() })
+    }
+
+    fn said(limits: &GuardLimits, found: &Evidence) -> Option<String> {
+        broken(limits, found).map(|broken| broken.reason)
     }
 
     #[test]
@@ -202,7 +215,7 @@ mod tests {
     #[test]
     fn a_slow_canary_is_found_and_a_few_slow_requests_are_not() {
         let judged =
-            |canary, stable| broken(&GuardLimits::default(), &Evidence { canary, stable, ..Evidence::default() });
+            |canary, stable| said(&GuardLimits::default(), &Evidence { canary, stable, ..Evidence::default() });
         let said = judged(requests(0, 600, 5), requests(5000, 0, 0)).unwrap();
         assert!(said.starts_with("the p99 is 5."), "{said}");
         assert!(said.ends_with("at most 3 × is allowed: 600 of 600 requests took longer, in 30s"), "{said}");
@@ -218,7 +231,7 @@ mod tests {
         let limits = GuardLimits { max_divergence: Some(0.2), ..GuardLimits::default() };
         let divergence = |relative, rows| Some(Divergence { head: "expected_gmv".into(), relative, rows });
         let judged = |cost_ratio, divergence| {
-            broken(&limits, &Evidence { canary: seen(600, 0, 0), stable: Seen::default(), cost_ratio, divergence })
+            said(&limits, &Evidence { canary: seen(600, 0, 0), stable: Seen::default(), cost_ratio, divergence })
         };
         assert_eq!(
             judged(Some(5.04), None).unwrap(),

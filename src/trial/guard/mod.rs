@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{Trials, answers::embedding, comparison::Compared};
 use crate::{
     model::Version,
-    registry::{CANARY, GuardLimits, Model, Registry},
+    registry::{Broken, CANARY, GuardLimits, Model, Registry},
 };
 
 pub use decision::{Divergence, Evidence, broken};
@@ -32,7 +32,7 @@ pub struct Breach {
     /// The canary's number.
     pub version: u64,
     /// Which limit, and the figures.
-    pub reason: String,
+    pub broken: Broken,
 }
 
 /// How many looks in a row found the same canary beyond a limit.
@@ -66,7 +66,7 @@ impl Guard {
             let evidence = self.evidence([stable, canary], limits, at)?;
             Some((canary.manifest.version, broken(limits, &evidence)?))
         });
-        let Some((version, reason)) = found else {
+        let Some((version, broken)) = found else {
             self.streaks.remove(name);
             return None;
         };
@@ -80,7 +80,7 @@ impl Guard {
         }
         // It has said so; who is still there after as many looks more is told of again.
         self.streaks.remove(name);
-        Some(Breach { model: name.to_owned(), version, reason })
+        Some(Breach { model: name.to_owned(), version, broken })
     }
 
     /// `None` where nothing was counted of both versions yet.

@@ -99,7 +99,7 @@ fn within_half_a_minute(told: Option<(u64, Breach)>, reason: &str) {
     let (at, breach) = told.unwrap();
     assert!(at <= 30, "after {at} s");
     assert_eq!((breach.model.as_str(), breach.version), (GMV, 2));
-    assert!(breach.reason.contains(reason), "{}", breach.reason);
+    assert!(breach.broken.reason.contains(reason), "{}", breach.broken.reason);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_canary_that_costs_five_times_as_much_is_found_where_waiting_hides_it() {
 fn a_canary_as_good_as_stable_is_left_alone() {
     // With a failure now and then, and slow requests as stable has them.
     let fate = |row| Fate { failed: below(row, 0.002), without_number: below(row + 7, 0.002), ..taking(MILLI, row) };
-    assert_eq!(told_costing(1.2, 3600, fate).map(|(at, breach)| (at, breach.reason)), None);
+    assert_eq!(told_costing(1.2, 3600, fate).map(|(at, breach)| (at, breach.broken.reason)), None);
 }
 
 #[test]

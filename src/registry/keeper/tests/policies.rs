@@ -1,6 +1,11 @@
 //! Who answers: policies, ways back, and canaries that are taken back.
 
 use super::*;
+use crate::registry::{Broken, GuardLimit};
+
+fn broken(reason: &str) -> Broken {
+    Broken { limit: GuardLimit::NonFiniteRate, reason: reason.into() }
+}
 
 #[tokio::test]
 async fn a_version_that_comes_answers_and_the_last_one_stays_for_a_way_back() {
@@ -100,8 +105,8 @@ async fn a_canary_that_is_taken_back_leaves_its_share_to_the_stable_version() {
     house.until_stable(2).await;
     house.set(&[ONE, (CANARY, Target::Number(2), Some(10.0))]).await.unwrap();
     // The guard looked at one that isn't the canary any more.
-    house.keeper.take_back(MODEL, 7, "late".into());
-    house.keeper.take_back(MODEL, 2, "5 % of its rows are no number".into());
+    house.keeper.take_back(MODEL, 7, broken("late"));
+    house.keeper.take_back(MODEL, 2, broken("5 % of its rows are no number"));
     let model = house.until(|model| model.traffic.as_ref().is_some_and(|traffic| traffic.arms().len() == 1)).await;
     assert_eq!((resident(&model), model.policy.percent(STABLE)), (vec![1, 2], 100.0));
     let history = house.keeper.history(MODEL).await.unwrap();
@@ -147,7 +152,7 @@ async fn a_canary_is_taken_back_whatever_else_the_policy_names() {
     fs::remove_dir_all(house.root.path().join(MODEL).join("3")).unwrap();
     let house = house.reopened();
     house.until(|model| model.traffic.as_ref().is_some_and(|traffic| traffic.arms().len() == 2)).await;
-    house.keeper.take_back(MODEL, 2, "it raises".into());
+    house.keeper.take_back(MODEL, 2, broken("it raises"));
     let model = house.until(|model| !model.policy.labels.contains_key(CANARY)).await;
     assert_eq!(model.traffic.as_ref().unwrap().arms().len(), 1);
 }
