@@ -145,7 +145,6 @@ impl Metrics {
     }
 
     /// A call whose trace was sent took so long: it stands for others of its bucket.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for who sends traces"))]
     pub(super) fn exemplar(&self, method: &'static str, took: Duration, span: (TraceId, SpanId)) {
         self.0.exemplars.put(method, took, span);
     }

@@ -112,7 +112,7 @@ impl Traces {
         let (told, fetched) = sync_channel(WAITING);
         let (slowest, begun) = (Arc::new(Slowest::default()), Instant::now());
         let (all, errors) = (Limit::new(A_SECOND, begun), Limit::new(ERRORS_A_SECOND, begun));
-        let sending = Sending::new(fetched, Arc::clone(&slowest), spans);
+        let sending = Sending::new(fetched, Arc::clone(&slowest), (spans, metrics.clone()));
         // As OpenTelemetry's own sampler has it, so that servers of one ratio choose the same traces.
         let below = (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64;
         (Self(Arc::new(Deciding { below, metrics, all, errors, slowest, told })), sending)

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Told, Why, slowest::Slowest, spans::Spans};
-use crate::telemetry::otlp::Collector;
+use crate::telemetry::{Ended, Metrics, otlp::Collector};
 
 /// How often requests are fetched: seldom enough that nothing is woken for each of them, often
 /// enough that few wait.
@@ -27,11 +27,12 @@ pub(super) struct Sending {
     fetched: Receiver<Told>,
     slowest: Arc<Slowest>,
     spans: Spans,
+    metrics: Metrics,
 }
 
 impl Sending {
-    pub(super) fn new(fetched: Receiver<Told>, slowest: Arc<Slowest>, spans: Spans) -> Self {
-        Self { fetched, slowest, spans }
+    pub(super) fn new(fetched: Receiver<Told>, slowest: Arc<Slowest>, (spans, metrics): (Spans, Metrics)) -> Self {
+        Self { fetched, slowest, spans, metrics }
     }
 
     /// Sends what there is again and again, and a last time when `stopping` is cancelled.
@@ -54,12 +55,21 @@ impl Sending {
     /// The spans of some requests; none where there are none left.
     pub(super) fn next(&self) -> Option<Vec<SpanData>> {
         let told: Vec<Told> = self.fetched.try_iter().take(TOGETHER).collect();
-        (!told.is_empty()).then(|| told.iter().flat_map(|told| self.spans.of(told)).collect())
+        (!told.is_empty()).then(|| told.iter().flat_map(|told| self.spans(told)).collect())
     }
 
     pub(super) fn slowest(&self) -> Vec<SpanData> {
         let slowest = self.slowest.take().into_iter().map(|ended| Told { ended, why: Why::Slowest });
-        slowest.flat_map(|told| self.spans.of(&told)).collect()
+        slowest.flat_map(|told| self.spans(&told)).collect()
+    }
+
+    /// The spans of a request. A call among those that took as long leads to them.
+    fn spans(&self, told: &Told) -> Vec<SpanData> {
+        let Ended { method, took, context, is_message, .. } = told.ended;
+        if let Some(context) = context.filter(|_| !is_message) {
+            self.metrics.exemplar(method, took, (context.trace, context.span));
+        }
+        self.spans.of(told)
     }
 }
 
