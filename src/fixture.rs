@@ -117,6 +117,7 @@ fn of_manifest(manifest: Manifest, encoder: Encoder) -> Version {
         head: Head::new(&manifest),
         golden: encoder.empty_rows(0),
         proved_by: 0,
+        signed: None,
         encoder,
         engine: Arc::new(Counting::default()),
         manifest,

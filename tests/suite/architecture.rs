@@ -13,28 +13,29 @@ use std::{
 use self::source::{code, paths, test_modules};
 
 /// Which rooms a room may use: the arrows of the layout in `src/lib.rs`.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("main", &["cli"]),
-    ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack", "rows"]),
+    ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack", "rows", "trust"]),
     ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry", "trial"]),
     ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error", "trial"]),
     ("trial", &["registry", "model", "manifest", "heads", "rows", "cost", "error", "telemetry"]),
     ("registry", &["model", "error", "telemetry"]),
-    ("model", &["manifest", "features", "heads", "rows", "cost"]),
+    ("model", &["manifest", "features", "heads", "rows", "cost", "trust"]),
     ("features", &["error", "manifest", "rows"]),
     ("heads", &["manifest", "rows"]),
     ("stack", &["rows", "cost", "error", "telemetry"]),
     ("telemetry", &[]),
     ("manifest", &["rows"]),
-    ("config", &[]),
+    ("config", &["trust"]),
+    ("trust", &[]),
     ("rows", &["cost"]),
     ("cost", &[]),
     ("error", &[]),
 ];
 
 /// Rooms that know no wire.
-const WIRELESS: [&str; 10] =
-    ["stack", "telemetry", "rows", "error", "manifest", "features", "heads", "registry", "model", "trial"];
+const WIRELESS: [&str; 11] =
+    ["stack", "telemetry", "rows", "error", "manifest", "features", "heads", "registry", "model", "trial", "trust"];
 
 /// One file of `src/`.
 struct Source {

@@ -251,7 +251,10 @@ fn a_folder_without_versions_is_a_wrong_argument() {
 fn every_command_with_arguments_shows_examples() {
     let models = ["list", "show", "load", "unload", "traffic", "rollback", "watch"];
     let models = models.map(|command| format!("models {command}"));
-    for command in ["serve", "check", "score", "models"].into_iter().chain(models.iter().map(String::as_str)) {
+    for command in ["serve", "check", "score", "models", "keygen", "sign", "verify"]
+        .into_iter()
+        .chain(models.iter().map(String::as_str))
+    {
         let arguments: Vec<_> = command.split(' ').chain(["--help"]).collect();
         let output = souk(Path::new("."), &arguments).output().unwrap();
         let examples = stdout(&output).split_once("Examples:").map(|(_, examples)| examples.to_owned());

@@ -53,6 +53,7 @@ mod real_data;
 #[cfg(feature = "torch")]
 mod refusals;
 mod score;
+mod signing;
 #[cfg(feature = "torch")]
 mod streams;
 #[cfg(feature = "torch")]
