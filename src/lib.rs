@@ -78,7 +78,8 @@
 //! 1. `results[i]` answers row `i` of the request, whatever else happens.
 //! 2. A model file whose digest is not the manifest's is never loaded; what was hashed is
 //!    what is loaded, whoever overwrites the file meanwhile. Where signatures are asked
-//!    for, nothing is loaded that nobody trusted vouches for.
+//!    for, nothing is loaded that nobody trusted vouches for; and libtorch sees no archive
+//!    that could be read in two ways.
 //! 3. What training computed and what is served is the same number, to the
 //!    manifest's tolerance: golden rows prove it at every load.
 //! 4. No NaN or infinity leaves as a number, but in an output of tensors of which the

@@ -28,7 +28,11 @@ pub(super) fn of_version(output: &Output, place: &str) -> String {
 type Defect = (fn(&Copy) -> &Copy, &'static [&'static str]);
 
 #[cfg(feature = "torch")]
-const DEFECTS: [Defect; 14] = [
+const DEFECTS: [Defect; 15] = [
+    (
+        |copy| copy.with_file("model.pt", |bytes| bytes.push(0)).correct_digest("model.pt"),
+        &["model.pt: is no TorchScript that can be loaded: does not end with an end record"],
+    ),
     (|copy| copy.flip("model.pt"), &["model.pt: sha256 is", "the manifest says"]),
     (|copy| copy.remove("model.pt"), &["model.pt: the file is missing"]),
     (|copy| copy.remove("golden.jsonl"), &["golden.jsonl: the file is missing"]),
