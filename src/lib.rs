@@ -98,14 +98,19 @@
 //!    [`config`] alone reads the environment; [`telemetry`] alone knows
 //!    OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
 
+// What only serves is not used where nothing but reading is tried out.
+#![cfg_attr(feature = "fuzzing", allow(dead_code))]
+
 pub mod api;
 pub mod cli;
 pub mod config;
 pub mod cost;
 pub mod error;
 pub mod features;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod fixture;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod heads;
 pub mod manifest;
 pub mod model;

@@ -7,18 +7,24 @@
 //! Architecture invariant: `torch` alone says `use tch`. A golden row is read by
 //! whoever knows the wire, through [`RowReader`].
 
-#[cfg(feature = "torch")]
+#[cfg(feature = "archives")]
 mod archive;
 mod examine;
 mod file;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod golden;
-#[cfg(feature = "torch")]
+#[cfg(feature = "archives")]
 pub mod import;
 mod model_file;
 mod priority;
+#[cfg(feature = "archives")]
+mod state;
 #[cfg(feature = "torch")]
 pub mod torch;
+#[cfg(feature = "archives")]
+mod weights;
 mod whole;
 
 use std::{num::NonZeroUsize, sync::Arc};

@@ -88,6 +88,11 @@ impl PublicKey {
         self.key.verify(bytes, signature, true).is_ok()
     }
 
+    /// The one that a file's text holds. Its comment may be missing.
+    pub(crate) fn of_text(text: &str) -> Option<Self> {
+        text.lines().take(2).find_map(Self::of_line)
+    }
+
     fn of_line(line: &str) -> Option<Self> {
         let line = line.trim();
         let key = minisign_verify::PublicKey::from_base64(line).ok()?;
@@ -105,8 +110,7 @@ impl FromStr for PublicKey {
             return Self::of_line(text).ok_or_else(no_key);
         }
         let held = read(Path::new(text)).map_err(|source| KeyError::Neither { text: text.to_owned(), source })?;
-        // The comment may be missing.
-        held.lines().take(2).find_map(Self::of_line).ok_or_else(no_key)
+        Self::of_text(&held).ok_or_else(no_key)
     }
 }
 

@@ -3,7 +3,11 @@
 //! It is a zip file: `data.pkl` begins with the class of the module, `code/` has the
 //! source of all classes, `data/` and `constants/` have the tensors.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{
+    fs::File,
+    io::{BufReader, Read, Seek},
+    path::Path,
+};
 
 use super::{
     super::archive::{Entries, TORCHSCRIPT},
@@ -27,9 +31,13 @@ impl Archive {
     /// What is wrong with it, for people.
     pub fn read(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| format!("can't be read: {error}"))?;
+        Self::of(BufReader::new(file))
+    }
+
+    /// The same, of a file that is open.
+    pub(in crate::model) fn of(file: impl Read + Seek) -> Result<Self, String> {
         let no_archive = |why: &str| format!("is no TorchScript archive, as torch.jit.save writes it: {why}");
-        let mut entries =
-            Entries::new(BufReader::new(file), &TORCHSCRIPT).map_err(|fault| no_archive(&fault.to_string()))?;
+        let mut entries = Entries::new(file, &TORCHSCRIPT).map_err(|fault| no_archive(&fault.to_string()))?;
         let names = entries.names();
         let Some(root) = names.iter().find_map(|(name, _)| name.strip_suffix("data.pkl")) else {
             return Err(no_archive("it has no data.pkl"));

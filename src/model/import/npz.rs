@@ -43,7 +43,7 @@ pub(super) fn arrays(file: impl Read + Seek) -> Result<Vec<(String, Array)>, Str
     Ok(arrays)
 }
 
-fn array(bytes: &[u8]) -> Result<Array, String> {
+pub(super) fn array(bytes: &[u8]) -> Result<Array, String> {
     let (header, data) = header(bytes).ok_or("is no .npy array of version 1 or 2")?;
     let dtype = dtype(quoted(header, "descr").ok_or("its header has no descr")?)?;
     if value(header, "fortran_order").is_some_and(|order| order.starts_with("True")) {

@@ -6,7 +6,6 @@
 mod deepfm;
 mod inspect;
 mod script;
-mod state;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -16,8 +15,8 @@ use std::{any::Any, io::Cursor, num::NonZeroUsize, sync::Arc};
 use tch::{CModule, TchError};
 
 pub use self::inspect::{Inspected, Parameter};
-use self::{deepfm::DeepFm, script::TorchScript, state::writes_to_itself};
-use super::{Engines, ModelFile, Place, archive};
+use self::{deepfm::DeepFm, script::TorchScript};
+use super::{Engines, ModelFile, Place, archive, state::writes_to_itself};
 use crate::{
     manifest::{Engine, Manifest},
     rows::{Forward, ForwardError},

@@ -93,7 +93,7 @@ struct Function<'s> {
     statements: Vec<&'s str>,
 }
 
-fn writes(sources: &[String]) -> bool {
+pub(super) fn writes(sources: &[String]) -> bool {
     let functions: Vec<Function<'_>> = sources.iter().flat_map(|source| functions(source)).collect();
     let mut known: HashMap<&str, Known> = functions.iter().map(|function| (function.name, Known::default())).collect();
     for _ in 0..MOST_ROUNDS {
