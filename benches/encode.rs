@@ -83,6 +83,7 @@ fn newest<M: Message + Default>(model: &str, message: &str) -> anyhow::Result<(A
         head: Head::new(&manifest),
         golden: encoder.empty_rows(0),
         proved_by: 0,
+        signed: None,
         encoder,
         engine: Arc::new(NoEngine(Cost::default())),
         manifest,

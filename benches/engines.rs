@@ -17,10 +17,11 @@ use anyhow::{Context as _, ensure};
 use souk::{
     api::JsonForms,
     model::{
-        Version, VersionFolder, examine,
+        Means, Version, VersionFolder, examine,
         torch::{TorchEngines, thread_setup},
     },
     rows::{Rows, Values},
+    trust::Trust,
 };
 
 // The server's own.
@@ -59,7 +60,9 @@ fn main() -> anyhow::Result<()> {
 fn versions(folder: &Path) -> anyhow::Result<Vec<Version>> {
     let engines = TorchEngines { max_rows: NonZeroUsize::MIN.saturating_add(255) };
     let version = |folder: &VersionFolder| {
-        let examination = examine(folder, &JsonForms::new()?, &engines, Duration::MAX);
+        let (rows, trust) = (JsonForms::new()?, Trust::default());
+        let means = Means { rows: &rows, engines: &engines, slowest_row: Duration::MAX, trust: &trust };
+        let examination = examine(folder, &means);
         examination.version.with_context(|| format!("{}: {:?}", folder.path.display(), examination.problems))
     };
     VersionFolder::of_model(folder)?.iter().rev().map(version).collect()

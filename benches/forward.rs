@@ -10,10 +10,11 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use souk::{
     api::JsonForms,
     model::{
-        Version, VersionFolder, examine,
+        Means, Version, VersionFolder, examine,
         torch::{TorchEngines, thread_setup},
     },
     rows::Rows,
+    trust::Trust,
 };
 
 // The server's own.
@@ -29,7 +30,9 @@ fn newest(model: &str) -> anyhow::Result<Version> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(model);
     let folder = VersionFolder::of_model(&folder)?.into_iter().next().context("no version")?;
     let engines = TorchEngines { max_rows: NonZeroUsize::MIN.saturating_add(255) };
-    let examination = examine(&folder, &JsonForms::new()?, &engines, Duration::MAX);
+    let (rows, trust) = (JsonForms::new()?, Trust::default());
+    let means = Means { rows: &rows, engines: &engines, slowest_row: Duration::MAX, trust: &trust };
+    let examination = examine(&folder, &means);
     examination.version.with_context(|| format!("{model}: {:?}", examination.problems))
 }
 

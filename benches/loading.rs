@@ -14,7 +14,8 @@ use std::{
 use anyhow::Context as _;
 use souk::{
     api::JsonForms,
-    model::{VersionFolder, examine, torch::TorchEngines},
+    model::{Means, VersionFolder, examine, torch::TorchEngines},
+    trust::Trust,
 };
 
 // The server's own.
@@ -37,7 +38,8 @@ fn status(field: &str) -> anyhow::Result<u64> {
 
 fn cycle(folder: &VersionFolder, engines: &TorchEngines, rows: &JsonForms) -> anyhow::Result<String> {
     let begun = Instant::now();
-    let examination = examine(folder, rows, engines, Duration::MAX);
+    let means = Means { rows, engines, slowest_row: Duration::MAX, trust: &Trust::default() };
+    let examination = examine(folder, &means);
     let version = examination.version.with_context(|| format!("{:?}", examination.problems))?;
     let took = begun.elapsed().as_millis();
     let mut line = format!("{took:>6} ms {:>6} loaded {:>6} at most", status("VmRSS")?, status("VmHWM")?);

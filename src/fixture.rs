@@ -1,5 +1,7 @@
 //! Versions for unit tests, without files and without an engine.
 
+#![allow(clippy::indexing_slicing, reason = "a test's fixture")]
+
 use std::{
     num::NonZeroUsize,
     sync::Arc,
@@ -111,12 +113,13 @@ pub(crate) fn version(model: &str, number: u64) -> Version {
     of_manifest(manifest, encoder)
 }
 
-fn of_manifest(manifest: Manifest, encoder: Encoder) -> Version {
+pub(crate) fn of_manifest(manifest: Manifest, encoder: Encoder) -> Version {
     Version {
         digest: "0".repeat(64),
         head: Head::new(&manifest),
         golden: encoder.empty_rows(0),
         proved_by: 0,
+        signed: None,
         encoder,
         engine: Arc::new(Counting::default()),
         manifest,

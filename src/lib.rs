@@ -8,13 +8,13 @@
 //! main → cli → server → api ─┬→ trial → registry → model ─┬→ features, heads → manifest
 //!                            │                            └→ rows → cost
 //!                            └→ stack → rows, cost, error
-//! cli → manifest, model; manifest → rows
+//! cli → manifest, model; manifest → rows; config, model, cli → trust
 //! cli, server, api, stack, trial, registry → telemetry
 //! ```
 //!
 //! | room | what it is for | what it does not know |
 //! |---|---|---|
-//! | [`cli`] | `souk serve`, `check`, `import`, `models`, `score`, `schema` | how a row is scored |
+//! | [`cli`] | `souk serve`, `check`, `import`, `keygen`, `sign`, `verify`, `models`, `score`, `schema` | how a row is scored |
 //! | [`config`] | settings: defaults ← `souk.toml` ← environment | everything else |
 //! | [`server`] | puts the rooms together, listens, drains, shows itself on a page | features, tensors |
 //! | [`api`] | the wire: protobuf, codes, paths of faults | engines |
@@ -28,6 +28,7 @@
 //! | [`telemetry`] | what is measured, the last quarter of an hour of it, where the time of requests went, the form of that for Prometheus and its way to a collector | every other room |
 //! | [`cost`] | what a version's passes cost, learned, and what it has served | who asks, and why |
 //! | [`rows`] | inputs and outputs as plain vectors | features |
+//! | [`trust`] | whose signatures count, and signing | versions, settings |
 //! | [`error`] | why a request was not scored, in words | codes |
 //!
 //! # The way of a request
@@ -50,7 +51,7 @@
 //! [`registry::scan`] finds the folders, by looks and where the system tells of changes →
 //! [`registry::Keeper`], one thread that owns all that can change, compares them with what
 //! the policy and operators want → a thread of its own → [`model::examine`] does all that can
-//! fail: manifest, digests, engine, golden rows → every thread that will run it
+//! fail: signature, manifest, digests, engine, golden rows → every thread that will run it
 //! runs it in each warm-up size, one thread and one pass at a time, in moments in which
 //! nothing waits → one atomic store makes it live, as the policy's labels and shares
 //! say. A version that fails stays out with all its problems named; one that is replaced
@@ -92,7 +93,9 @@
 //!
 //! 1. `results[i]` answers row `i` of the request, whatever else happens.
 //! 2. A model file whose digest is not the manifest's is never loaded; what was hashed is
-//!    what is loaded, whoever overwrites the file meanwhile.
+//!    what is loaded, whoever overwrites the file meanwhile. Where signatures are asked
+//!    for, nothing is loaded that nobody trusted vouches for; and libtorch sees no archive
+//!    that could be read in two ways.
 //! 3. What training computed and what is served is the same number, to the
 //!    manifest's tolerance: golden rows prove it at every load.
 //! 4. No NaN or infinity leaves as a number, but in an output of tensors of which the
@@ -115,14 +118,19 @@
 //!     [`config`] alone reads the environment; [`telemetry`] alone knows
 //!     OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
 
+// What only serves is not used where nothing but reading is tried out.
+#![cfg_attr(feature = "fuzzing", allow(dead_code))]
+
 pub mod api;
 pub mod cli;
 pub mod config;
 pub mod cost;
 pub mod error;
 pub mod features;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod fixture;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod heads;
 pub mod manifest;
 pub mod model;
@@ -132,3 +140,4 @@ pub mod server;
 pub mod stack;
 pub mod telemetry;
 pub mod trial;
+pub mod trust;

@@ -17,7 +17,7 @@ use tonic_prost::ProstCodec;
 
 use super::{
     reply::{Reply, ReplyEncoder},
-    wire,
+    wire::{self, Malformed},
 };
 use crate::error::ScoreError;
 
@@ -117,20 +117,23 @@ impl<U: Message + Default + Framed + Send + 'static> Decoder for FrameDecoder<U>
 }
 
 fn check(message: &[u8], field: &str) -> Result<(), ScoreError> {
-    if frames(message) <= MOST_ROWS {
-        return Ok(());
+    let refused = |field: &str, description| Err(ScoreError::BadField { field: field.to_owned(), description });
+    match frames(message) {
+        Ok(count) if count <= MOST_ROWS => Ok(()),
+        Ok(_) => refused(field, format!("there are more than {MOST_ROWS} in one message")),
+        // Not left to the decoder, which reads on where the count ended.
+        Err(malformed) => refused("request", malformed.to_string()),
     }
-    let description = format!("there are more than {MOST_ROWS} in one message");
-    Err(ScoreError::BadField { field: field.to_owned(), description })
 }
 
-/// How many frames there are. What is malformed is left to the decoder to refuse.
-fn frames(mut message: &[u8]) -> usize {
+/// How many frames there are.
+pub(super) fn frames(mut message: &[u8]) -> Result<usize, Malformed> {
     let mut count = 0;
-    while let Ok((number, _)) = wire::next(&mut message) {
+    while !message.is_empty() {
+        let (number, _) = wire::next(&mut message)?;
         count += usize::from(number == 1);
     }
-    count
+    Ok(count)
 }
 
 #[cfg(test)]
@@ -151,6 +154,15 @@ mod tests {
         assert_eq!(refusal(MOST_ROWS), None);
         let said = "merchants: there are more than 65536 in one message";
         assert_eq!(refusal(MOST_ROWS + 1).as_deref(), Some(said));
+    }
+
+    #[test]
+    fn rows_behind_a_long_group_are_not_passed_over() {
+        let group = [&[0xf3, 0x03][..], &[0x08, 0x01].repeat(600), &[0xf4, 0x03]].concat();
+        let message = [group, [0x0a, 0x00].repeat(MOST_ROWS + 1)].concat();
+        assert!(PredictGmvRequest::decode(message.as_slice()).is_ok(), "prost takes it");
+        let said = check(&message, PredictGmvRequest::FRAMES).unwrap_err().to_string();
+        assert_eq!(said, "request: a group is longer than 1024 bytes");
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod deadline;
 mod drain;
 mod encode;
 mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gmv;
 mod json;
 mod oip;

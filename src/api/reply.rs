@@ -35,7 +35,7 @@ pub struct Reply {
     rest: Rest,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl Reply {
     /// As it is on the wire.
     pub(super) fn to_bytes(&self) -> Bytes {

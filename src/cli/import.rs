@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf};
 use anyhow::{anyhow, bail};
 use clap::Args;
 
-use super::{Failure, check::examined, engines, print, say, thread_setup};
+use super::{
+    Failure,
+    check::{examined, means},
+    engines, print, say, thread_setup,
+};
 use crate::{
     api::JsonForms,
     manifest::{Arguments, Task, check_name},
@@ -13,6 +17,7 @@ use crate::{
         import::{Archive, Argument, Derived, Draft, Example, TensorSpec, Wish, derive, next_version},
         torch::{Inspected, Parameter, RELEASE},
     },
+    trust::Trust,
 };
 
 /// Parameters that are listed before the rest is only counted.
@@ -161,7 +166,8 @@ impl Import {
 
     /// The same examination as that of a server and of `souk check`.
     fn prove(&self, draft: &Draft) -> Result<(), Failure> {
-        let examination = examined(&draft.folder(), &JsonForms::new()?, engines(NonZeroUsize::MAX).as_ref());
+        let (rows, engines, trust) = (JsonForms::new()?, engines(NonZeroUsize::MAX), Trust::default());
+        let examination = examined(&draft.folder(), &means(&rows, engines.as_ref(), &trust));
         if examination.problems.is_empty() {
             return Ok(());
         }

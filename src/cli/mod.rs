@@ -11,6 +11,7 @@ mod import;
 mod models;
 mod score;
 mod serve;
+mod signing;
 
 use std::{
     fmt,
@@ -38,6 +39,12 @@ enum Command {
     /// Make a version out of a TorchScript file.
     #[cfg(feature = "torch")]
     Import(import::Import),
+    /// Make a pair of keys to sign versions with.
+    Keygen(signing::Keygen),
+    /// Sign versions, so that servers know who made them.
+    Sign(signing::Sign),
+    /// Verify who signed versions, and that their files are whole. Nothing is loaded.
+    Verify(signing::Verify),
     /// Score a file of rows through a running server.
     Score(score::Score),
     /// Look at a running server's models, and change which version answers whom.
@@ -89,6 +96,9 @@ impl Cli {
             Command::Check(check) => check.run(),
             #[cfg(feature = "torch")]
             Command::Import(import) => import.run(),
+            Command::Keygen(keygen) => keygen.run(),
+            Command::Sign(sign) => sign.run(),
+            Command::Verify(verify) => verify.run(),
             Command::Score(score) => score.run(),
             Command::Models(models) => models.run(),
             Command::Schema { of } => schema(of),

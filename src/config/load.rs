@@ -22,7 +22,21 @@ pub struct Environment {
     problems: Vec<Problem>,
     /// By `USER`, or else by `LOGNAME`.
     user: Option<String>,
+    key_password: Option<Hidden>,
 }
+
+/// What is never printed.
+#[derive(Clone)]
+struct Hidden(String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("hidden")
+    }
+}
+
+/// The password of keys that sign. No setting: a server needs none.
+const KEY_PASSWORD: &str = "SOUK_KEY_PASSWORD";
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "SOUK__";
@@ -63,7 +77,7 @@ impl Environment {
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
         for (name, value) in variables {
-            environment.know_user(&name, &value);
+            environment.know_person(&name, &value);
             if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
                 continue;
             }
@@ -75,11 +89,12 @@ impl Environment {
         environment
     }
 
-    fn know_user(&mut self, name: &OsStr, value: &OsStr) {
+    fn know_person(&mut self, name: &OsStr, value: &OsStr) {
         let found = value.to_str().filter(|value| !value.is_empty()).map(ToOwned::to_owned);
         match name.to_str() {
             Some("USER") => self.user = found.or(self.user.take()),
             Some("LOGNAME") => self.user = self.user.take().or(found),
+            Some(KEY_PASSWORD) => self.key_password = found.map(Hidden),
             _ => {}
         }
     }
@@ -87,6 +102,11 @@ impl Environment {
     /// The login name of whoever started the process, where it is known.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
+    }
+
+    /// The password of keys that sign, by `SOUK_KEY_PASSWORD`.
+    pub fn key_password(&self) -> Option<&str> {
+        self.key_password.as_ref().map(|password| password.0.as_str())
     }
 }
 
@@ -405,6 +425,33 @@ mod tests {
             let settings = load(None, &environment(&[("SOUK__TELEMETRY__SAMPLE_RATIO", right)])).unwrap();
             assert_eq!(settings.telemetry.sample_ratio, ratio);
         }
+    }
+
+    #[test]
+    fn trusted_keys_are_a_list_in_the_file_and_have_commas_in_the_environment() {
+        const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+        let held = file(&format!("untrusted comment: minisign public key\n{KEY}\n"));
+        let path = held.to_str().unwrap();
+        let listed = file(&format!("[models]\ntrusted_keys = [{KEY:?}, {path:?}]\n"));
+        let settings = load(Some(&listed), &Environment::default()).unwrap();
+        let both = format!("{KEY}, {path},");
+        let given = [("SOUK__MODELS__TRUSTED_KEYS", both.as_str()), ("SOUK__MODELS__REQUIRE_SIGNATURE", "true")];
+        let other = load(None, &environment(&given)).unwrap();
+        assert_eq!(settings.models.trusted_keys, other.models.trusted_keys);
+        assert_eq!(other.models.trusted_keys.0, [KEY, path]);
+        assert_eq!(
+            other.models.trust().unwrap().to_string(),
+            "one of the trusted keys E7620F1842B4E81F, E7620F1842B4E81F"
+        );
+    }
+
+    #[test]
+    fn a_signature_can_not_be_required_of_nobody_nor_of_what_is_no_key() {
+        let given = environment(&[("SOUK__MODELS__REQUIRE_SIGNATURE", "true")]);
+        let said = load(None, &given).unwrap_err().to_string();
+        assert!(said.contains("models.require_signature: is true, wanted a key in models.trusted_keys"), "{said}");
+        let said = load(None, &environment(&[("SOUK__MODELS__TRUSTED_KEYS", "no/such.pub")])).unwrap_err().to_string();
+        assert!(said.contains("models.trusted_keys: \"no/such.pub\" is neither a public key"), "{said}");
     }
 
     #[test]

@@ -19,8 +19,10 @@ use http::Uri;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+use crate::trust::{KeyError, PublicKey, Trust};
+
 pub use load::{ConfigError, Environment, Problem, load};
-pub use units::Count;
+pub use units::{Count, Texts};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -82,6 +84,12 @@ pub struct ModelsConfig {
     /// `<root>/<model>/recent.jsonl`, without their ids, so that the first version
     /// after a restart is warmed up with them.
     pub keep_recent_rows: bool,
+    /// Whether a version stays out that no trusted key signed.
+    pub require_signature: bool,
+    /// Public keys whose signatures count, as `souk keygen` or `minisign -G` makes them:
+    /// the line that is the key, or the path of its `.pub` file. A signature that is there
+    /// is verified wherever there is a key.
+    pub trusted_keys: Texts,
 }
 
 /// How much may run together, and how much may wait.
@@ -192,6 +200,8 @@ impl Default for ModelsConfig {
             // first pass of a large model.
             slowest_row: Duration::from_secs(1),
             keep_recent_rows: false,
+            require_signature: false,
+            trusted_keys: Texts::default(),
         }
     }
 }
@@ -249,6 +259,25 @@ impl RuntimeConfig {
     }
 }
 
+impl ModelsConfig {
+    /// Whose signatures count.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a key, or that there is none where one is needed.
+    pub fn trust(&self) -> Result<Trust, Problem> {
+        let problem = |key: &str, message: String| Problem { key: format!("models.{key}"), message };
+        let keys = self.trusted_keys.0.iter().map(|key| key.parse());
+        let keys: Vec<PublicKey> =
+            keys.collect::<Result<_, KeyError>>().map_err(|error| problem("trusted_keys", error.to_string()))?;
+        match (self.require_signature, keys.as_slice()) {
+            (false, _) => Ok(Trust::in_keys(keys)),
+            (true, []) => Err(problem("require_signature", "is true, wanted a key in models.trusted_keys".into())),
+            (true, _) => Ok(Trust::in_keys(keys).required()),
+        }
+    }
+}
+
 impl Settings {
     /// What no value's type shows: values that don't fit together, or not to this
     /// machine.
@@ -260,6 +289,7 @@ impl Settings {
             self.log_unreadable(),
             self.no_collector(),
             self.no_share(),
+            self.models.trust().err(),
         ];
         problems.extend(others.into_iter().flatten());
         problems

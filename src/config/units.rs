@@ -4,6 +4,47 @@ use std::{fmt, num::NonZeroUsize, thread};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// Texts: a list of them, or one text with commas in between, as a variable of the
+/// environment holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Texts(pub Vec<String>);
+
+impl Serialize for Texts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Not as a list: the layers of settings take an empty one for no key at all.
+        serializer.serialize_str(&self.0.join(","))
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextsVisitor)
+    }
+}
+
+struct TextsVisitor;
+
+impl<'de> de::Visitor<'de> for TextsVisitor {
+    type Value = Texts;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of texts, or one with commas in between")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Texts, E> {
+        let texts = value.split(',').map(str::trim).filter(|text| !text.is_empty());
+        Ok(Texts(texts.map(str::to_owned).collect()))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Texts, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        Ok(Texts(texts))
+    }
+}
+
 /// A number of threads: fixed, or by the cores that the process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {

@@ -10,7 +10,7 @@
 mod architecture;
 mod explain;
 mod feature;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fixture;
 mod head;
 mod parse;

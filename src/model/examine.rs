@@ -2,7 +2,9 @@
 //!
 //! The server and `souk check` use the same examination. A model file whose
 //! digest is wrong is never given to an engine, whoever asks: a TorchScript
-//! archive runs code, and whatever the file holds, it is not what was trained.
+//! archive runs code, and whatever the file holds, it is not what was trained. Nor is one
+//! whose manifest nobody vouches for, where somebody has to; the bytes that were verified
+//! are those that are parsed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +14,7 @@ use serde_json::Value;
 use super::{
     Engines, ModelFile, RowReader, Version,
     file::digest,
-    folder::{GOLDEN, MANIFEST, VersionFolder},
+    folder::{self, GOLDEN, MANIFEST, VersionFolder},
     golden,
 };
 use crate::{
@@ -20,7 +22,11 @@ use crate::{
     heads::Head,
     manifest::{Engine, Manifest, Task},
     rows::{Forward, Rows},
+    trust::{Signed, Trust},
 };
+
+/// How a problem of a version's signature begins.
+pub const SIGNATURE: &str = "signature";
 
 /// What an examination found.
 pub struct Examination {
@@ -31,28 +37,29 @@ pub struct Examination {
 }
 
 /// What an examination needs.
-struct Means<'m> {
-    rows: &'m dyn RowReader,
-    engines: &'m dyn Engines,
-    slowest_row: Duration,
+#[derive(Clone, Copy)]
+pub struct Means<'m> {
+    /// Reads golden rows.
+    pub rows: &'m dyn RowReader,
+    /// Loads models.
+    pub engines: &'m dyn Engines,
+    /// A version that runs for longer on a single row is refused.
+    pub slowest_row: Duration,
+    /// Who has to vouch for a version before its model is loaded.
+    pub trust: &'m Trust,
 }
 
-/// Examines the version in `folder`. One that runs for longer than `slowest_row` on a
-/// single row is refused.
-pub fn examine(
-    folder: &VersionFolder,
-    rows: &dyn RowReader,
-    engines: &dyn Engines,
-    slowest_row: Duration,
-) -> Examination {
+/// Examines the version in `folder`.
+pub fn examine(folder: &VersionFolder, with: &Means<'_>) -> Examination {
     let mut problems = Vec::new();
-    let version = examine_into(folder, &Means { rows, engines, slowest_row }, &mut problems);
+    let version = examine_into(folder, with, &mut problems);
     Examination { version: version.filter(|_| problems.is_empty()), problems }
 }
 
 fn examine_into(folder: &VersionFolder, with: &Means<'_>, problems: &mut Vec<String>) -> Option<Version> {
-    let &Means { rows, engines, slowest_row } = with;
+    let &Means { rows, engines, slowest_row, trust } = with;
     let bytes = folder.manifest().map_err(|fault| problems.push(format!("{MANIFEST}: {fault}"))).ok()?;
+    let signed = signed(folder, &bytes, trust).map_err(|problem| problems.push(problem));
     let Some(manifest) = readable(&bytes, problems) else {
         problems.extend(files_at_least(folder, &bytes));
         return None;
@@ -65,9 +72,11 @@ fn examine_into(folder: &VersionFolder, with: &Means<'_>, problems: &mut Vec<Str
     problems.append(&mut files.problems);
     let encoder = Encoder::new(&manifest, rows.fields(manifest.task)).map_err(|found| problems.extend(found)).ok();
     let model = files.model.take();
-    let engine = model.as_ref().and_then(|model| load(engines, &manifest, model, problems));
+    let trusted = model.as_ref().filter(|_| signed.is_ok());
+    let engine = trusted.and_then(|model| load(engines, &manifest, model, problems));
     let why_not = match (&model, &engine, &encoder) {
         (None, ..) => Some(format!("{model_file} is not the file that was trained")),
+        _ if signed.is_err() => Some("nobody who is trusted vouches for the model's code".to_owned()),
         (_, None, _) => Some(format!("{model_file} can't be loaded")),
         (.., None) => Some("no row can be encoded by this manifest".to_owned()),
         (Some(_), Some(_), Some(_)) => None,
@@ -75,12 +84,22 @@ fn examine_into(folder: &VersionFolder, with: &Means<'_>, problems: &mut Vec<Str
     problems.extend(why_not.as_deref().map(not_compared));
     drop(model);
     let golden = golden_rows(&manifest, rows, encoder.as_ref(), files.golden.as_ref(), problems);
-    let (encoder, engine, golden) = (encoder?, engine?, golden?);
+    let (encoder, engine, golden, signed) = (encoder?, engine?, golden?, signed.ok()?);
     problems.extend(golden::score(&manifest, engine.as_ref(), &golden, slowest_row));
 
     let (head, proved_by) = (Head::new(&manifest), golden.len());
     let golden = golden.into_most_alike();
-    Some(Version { digest: digest(&bytes), head, encoder, engine, golden, proved_by, manifest })
+    Some(Version { digest: digest(&bytes), signed, head, encoder, engine, golden, proved_by, manifest })
+}
+
+/// Who vouches for these bytes of the manifest.
+pub(super) fn signed(folder: &VersionFolder, manifest: &[u8], trust: &Trust) -> Result<Option<Signed>, String> {
+    if !trust.is_asked() {
+        return Ok(None);
+    }
+    let problem = |reason: &dyn std::fmt::Display| format!("{SIGNATURE}: {} {reason}", folder::SIGNATURE);
+    let signature = folder.signature().map_err(|fault| problem(&fault))?;
+    trust.verify(manifest, signature.as_deref()).map_err(|distrust| problem(&distrust))
 }
 
 fn not_compared(why: &str) -> String {
@@ -103,7 +122,7 @@ fn files_at_least(folder: &VersionFolder, manifest: &[u8]) -> Vec<String> {
 }
 
 /// The manifest, as far as it can be understood with its problems named.
-fn readable(bytes: &[u8], problems: &mut Vec<String>) -> Option<Manifest> {
+pub(super) fn readable(bytes: &[u8], problems: &mut Vec<String>) -> Option<Manifest> {
     match Manifest::parse(bytes) {
         Ok(manifest) => Some(manifest),
         Err(error) => {
@@ -115,13 +134,7 @@ fn readable(bytes: &[u8], problems: &mut Vec<String>) -> Option<Manifest> {
 
 /// What the manifest says against where it lies and what would run it.
 fn mismatches(folder: &VersionFolder, manifest: &Manifest, engines: &dyn Engines) -> Vec<String> {
-    let mut found = Vec::new();
-    if manifest.model != folder.model {
-        found.push(format!("manifest.json: model is {:?}, the folder says {:?}", manifest.model, folder.model));
-    }
-    if manifest.version != folder.version {
-        found.push(format!("manifest.json: version is {}, the folder says {}", manifest.version, folder.version));
-    }
+    let mut found = mismatched_place(folder, manifest);
     // A service asks for the model of its task's name. By another name a model
     // would answer nobody; under this name another task would answer wrongly.
     let named = Task::of_model(&manifest.model);
@@ -139,6 +152,18 @@ fn mismatches(folder: &VersionFolder, manifest: &Manifest, engines: &dyn Engines
             manifest.torch_version,
             engines.release()
         ));
+    }
+    found
+}
+
+/// What the manifest says against where it lies.
+pub(super) fn mismatched_place(folder: &VersionFolder, manifest: &Manifest) -> Vec<String> {
+    let mut found = Vec::new();
+    if manifest.model != folder.model {
+        found.push(format!("manifest.json: model is {:?}, the folder says {:?}", manifest.model, folder.model));
+    }
+    if manifest.version != folder.version {
+        found.push(format!("manifest.json: version is {}, the folder says {}", manifest.version, folder.version));
     }
     found
 }

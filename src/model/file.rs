@@ -20,6 +20,9 @@ const MIB: u64 = 1 << 20;
 /// have some 10 MB, and parsing takes a multiple of it in memory.
 pub(super) const MOST_MANIFEST: u64 = 16 * MIB;
 
+/// Most bytes of a signature: minisign's comments have up to 8192 and 1024.
+pub(super) const MOST_SIGNATURE: u64 = 16 << 10;
+
 /// Most bytes of a model, which is copied. Larger ones than libtorch runs on a
 /// CPU within any deadline.
 pub(super) const MOST_MODEL: u64 = 16 * 1024 * MIB;

@@ -6,13 +6,16 @@ use std::{
 };
 
 use super::{
-    file::{self, FileFault, MOST_MANIFEST, MOST_MODEL, MOST_OTHER, digest},
+    file::{self, FileFault, MOST_MANIFEST, MOST_MODEL, MOST_OTHER, MOST_SIGNATURE, digest},
     model_file::ModelFile,
 };
-use crate::manifest::is_plain_name;
+use crate::manifest::{Engine, is_plain_name};
 
 /// The file that says what the others are.
 pub(super) const MANIFEST: &str = "manifest.json";
+
+/// Who vouches for the manifest, and so for all that it holds the digests of.
+pub(super) const SIGNATURE: &str = "manifest.json.minisig";
 
 /// The rows that prove it.
 pub(super) const GOLDEN: &str = "golden.jsonl";
@@ -86,6 +89,25 @@ impl VersionFolder {
         file::read(&self.path.join(MANIFEST), MOST_MANIFEST)
     }
 
+    /// The files by whose looks a change of the version is seen, the folder among them.
+    pub fn telling(&self) -> impl Iterator<Item = PathBuf> {
+        let models = [Engine::Torchscript, Engine::Deepfm].map(Engine::model_file);
+        let names = [MANIFEST, SIGNATURE, GOLDEN].into_iter().chain(models);
+        [self.path.clone()].into_iter().chain(names.map(|name| self.path.join(name)))
+    }
+
+    /// The bytes of `manifest.json.minisig`; none where nobody signed.
+    ///
+    /// # Errors
+    ///
+    /// [`FileFault`] of a file that is there.
+    pub fn signature(&self) -> Result<Option<Vec<u8>>, FileFault> {
+        match file::read(&self.path.join(SIGNATURE), MOST_SIGNATURE) {
+            Err(FileFault::Missing) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// Reads every one of these files once, so that what was checked is what is
     /// loaded. The one named `model` holds the trained model.
     pub(super) fn files<'a>(&self, model: &str, wanted: impl IntoIterator<Item = (&'a str, &'a str)>) -> Files {
@@ -99,17 +121,32 @@ impl VersionFolder {
                     continue;
                 }
             };
-            let right = file.digest == wanted;
-            if !right {
-                files.problems.push(format!("{name}: sha256 is {}, the manifest says {wanted}", file.digest));
-            }
+            let problem = differs(name, &file.digest, wanted);
+            let is_right = problem.is_none();
+            files.problems.extend(problem);
             match file.kept {
-                Kept::Model(model) => files.model = Some(model).filter(|_| right),
+                Kept::Model(model) => files.model = Some(model).filter(|_| is_right),
                 Kept::Golden(rows) => files.golden = Some(rows),
                 Kept::Nothing => {}
             }
         }
         files
+    }
+
+    /// What is wrong with these files, of which nothing is kept.
+    pub(super) fn differences<'a>(
+        &self,
+        model: &str,
+        wanted: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Vec<String> {
+        let problem = |(name, wanted): (&str, &str)| {
+            let most = if name == model { MOST_MODEL } else { MOST_OTHER };
+            match file::read_digest(&self.path.join(name), most) {
+                Ok(found) => differs(name, &found, wanted),
+                Err(fault) => Some(format!("{name}: {fault}")),
+            }
+        };
+        wanted.into_iter().filter(|(name, _)| is_plain_name(name)).filter_map(problem).collect()
     }
 
     /// Keeps only what is needed.
@@ -127,6 +164,10 @@ impl VersionFolder {
             _ => Ok(Hashed { digest: file::read_digest(&path, MOST_OTHER)?, kept: Kept::Nothing }),
         }
     }
+}
+
+fn differs(name: &str, found: &str, wanted: &str) -> Option<String> {
+    (found != wanted).then(|| format!("{name}: sha256 is {found}, the manifest says {wanted}"))
 }
 
 struct Hashed {

@@ -1,24 +1,31 @@
 //! One version of a model: from its folder on disk to something that can answer.
 //!
-//! [`examine`] does all that can fail (digests, manifest, engine, golden rows)
+//! [`examine`] does all that can fail (signature, digests, manifest, engine, golden rows)
 //! and says everything that is wrong. It decides nothing: what goes live is the
 //! registry's choice.
 //!
 //! Architecture invariant: `torch` alone says `use tch`. A golden row is read by
 //! whoever knows the wire, through [`RowReader`].
 
-#[cfg(feature = "torch")]
+#[cfg(feature = "archives")]
 mod archive;
 mod examine;
 mod file;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod golden;
-#[cfg(feature = "torch")]
+#[cfg(feature = "archives")]
 pub mod import;
 mod model_file;
 mod priority;
+#[cfg(feature = "archives")]
+mod state;
 #[cfg(feature = "torch")]
 pub mod torch;
+#[cfg(feature = "archives")]
+mod weights;
+mod whole;
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -27,13 +34,15 @@ use crate::{
     heads::Head,
     manifest::{Manifest, Task},
     rows::{Forward, Rows},
+    trust::Signed,
 };
 
-pub use examine::{Examination, examine};
+pub use examine::{Examination, Means, SIGNATURE, examine};
 pub use file::FileFault;
 pub use folder::VersionFolder;
 pub use model_file::{ModelFile, Place};
 pub use priority::{lowest_priority, only_when_idle};
+pub use whole::Whole;
 
 /// A version that proved itself and can answer.
 pub struct Version {
@@ -41,6 +50,8 @@ pub struct Version {
     pub manifest: Manifest,
     /// sha256 of `manifest.json`, which holds the digests of all other files.
     pub digest: String,
+    /// Who vouches for it, where that is looked at.
+    pub signed: Option<Signed>,
     /// From raw features to inputs.
     pub encoder: Encoder,
     /// From outputs to answers.

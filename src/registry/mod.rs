@@ -4,6 +4,8 @@
 //! threads of its own; going live is one atomic store. Requests read without a lock.
 
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod keeper;
 mod live;
 mod policy;

@@ -8,7 +8,7 @@ use super::ServerError;
 use crate::{
     api::JsonForms,
     config::Settings,
-    model::{Engines, VersionFolder, examine, lowest_priority, only_when_idle},
+    model::{Engines, Means, VersionFolder, examine, lowest_priority, only_when_idle},
     registry::{Events, Haste, Keeper, Keeping, Preparation, Registry, scan},
     stack::{Runners, ThreadSetup},
     telemetry::Metrics,
@@ -23,9 +23,11 @@ pub(super) fn preparation(
     setup: ThreadSetup,
 ) -> Result<Preparation, ServerError> {
     let slowest_row = settings.models.slowest_row;
+    let trust = settings.models.trust().map_err(ServerError::Trust)?;
     let forms = JsonForms::new()?;
     let prepare = move |folder: &VersionFolder| {
-        let examination = examine(folder, &forms, engines.as_ref(), slowest_row);
+        let means = Means { rows: &forms, engines: engines.as_ref(), slowest_row, trust: &trust };
+        let examination = examine(folder, &means);
         let version = examination.version.ok_or(examination.problems)?;
         // What is asked for these days, as far as it is known.
         let rows = version.warmup_rows(&trials.warm_rows(&version));

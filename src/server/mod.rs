@@ -27,7 +27,7 @@ use tracing::{error, info};
 
 use crate::{
     api::{Administered, Drain, JsonError},
-    config::{BatchConfig, RuntimeConfig, Settings},
+    config::{BatchConfig, Problem, RuntimeConfig, Settings},
     model::Engines,
     registry::{Events, Registry, ScanError},
     stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
@@ -72,6 +72,9 @@ pub enum ServerError {
         /// What is wrong.
         source: ScanError,
     },
+    /// It is not known any more whose signatures count.
+    #[error("{0}")]
+    Trust(Problem),
     /// A thread can't be had.
     #[error(transparent)]
     Runners(#[from] RunnerError),

@@ -99,6 +99,7 @@ pub(in crate::trial) fn portrait(number: u64, factor: f32) -> Version {
         head: Head::new(&manifest),
         golden: encoder.empty_rows(0),
         proved_by: 0,
+        signed: None,
         encoder,
         engine: Arc::new(Scaled::new(factor, &[2, 3, 4])),
         manifest,

@@ -28,7 +28,11 @@ pub(super) fn of_version(output: &Output, place: &str) -> String {
 type Defect = (fn(&Copy) -> &Copy, &'static [&'static str]);
 
 #[cfg(feature = "torch")]
-const DEFECTS: [Defect; 14] = [
+const DEFECTS: [Defect; 15] = [
+    (
+        |copy| copy.with_file("model.pt", |bytes| bytes.push(0)).correct_digest("model.pt"),
+        &["model.pt: is no TorchScript that can be loaded: does not end with an end record"],
+    ),
     (|copy| copy.flip("model.pt"), &["model.pt: sha256 is", "the manifest says"]),
     (|copy| copy.remove("model.pt"), &["model.pt: the file is missing"]),
     (|copy| copy.remove("golden.jsonl"), &["golden.jsonl: the file is missing"]),
@@ -251,7 +255,10 @@ fn a_folder_without_versions_is_a_wrong_argument() {
 fn every_command_with_arguments_shows_examples() {
     let models = ["list", "show", "load", "unload", "traffic", "rollback", "watch"];
     let models = models.map(|command| format!("models {command}"));
-    for command in ["serve", "check", "score", "models"].into_iter().chain(models.iter().map(String::as_str)) {
+    for command in ["serve", "check", "score", "models", "keygen", "sign", "verify"]
+        .into_iter()
+        .chain(models.iter().map(String::as_str))
+    {
         let arguments: Vec<_> = command.split(' ').chain(["--help"]).collect();
         let output = souk(Path::new("."), &arguments).output().unwrap();
         let examples = stdout(&output).split_once("Examples:").map(|(_, examples)| examples.to_owned());

@@ -59,6 +59,7 @@ mod refusals;
 mod score;
 #[cfg(feature = "torch")]
 mod series;
+mod signing;
 #[cfg(feature = "torch")]
 mod slow;
 #[cfg(feature = "torch")]

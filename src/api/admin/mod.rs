@@ -5,7 +5,7 @@
 mod comparisons;
 mod models;
 mod moments;
-mod policy;
+pub(super) mod policy;
 mod slow;
 mod told;
 mod watch;

@@ -20,7 +20,7 @@ pub(super) fn write(model: &Model) -> TrafficPolicy {
 }
 
 /// The labels of a policy, `stable` first; `resolved` says which version each is.
-pub(super) fn labels(policy: &Policy, resolved: impl Fn(&str) -> Option<u64>) -> Vec<TrafficLabel> {
+pub(in crate::api) fn labels(policy: &Policy, resolved: impl Fn(&str) -> Option<u64>) -> Vec<TrafficLabel> {
     let (stable, others): (Vec<_>, Vec<_>) = policy.labels.iter().partition(|(label, _)| *label == STABLE);
     let label = |(label, labelled): (&String, &Labelled)| TrafficLabel {
         label: label.clone(),
@@ -52,7 +52,7 @@ fn limits(guard: &GuardLimits) -> Limits {
 /// # Errors
 ///
 /// [`OrderError::BadPolicy`] with everything that can't be read.
-pub(super) fn read(asked: TrafficPolicy) -> Result<Policy, OrderError> {
+pub(in crate::api) fn read(asked: TrafficPolicy) -> Result<Policy, OrderError> {
     let (mut labels, mut problems) = (BTreeMap::new(), Vec::new());
     for TrafficLabel { label, version, percent, .. } in asked.labels {
         match version.parse() {

@@ -9,6 +9,8 @@ mod datatype;
 mod faults;
 mod fill;
 mod finite;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod infer;
 mod lookup;
 mod metadata;

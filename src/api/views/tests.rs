@@ -10,46 +10,14 @@ use prost::{
 use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage as _, Value as Dynamic};
 
 use super::*;
-use crate::api::proto::{DESCRIPTORS, v1};
+use crate::api::{
+    fuzzing::{same_as_prost, told, viewed},
+    proto::{DESCRIPTORS, v1},
+};
 
 type Bytes = Vec<u8>;
 type Merchant<'a> = EntityView<'a, MerchantFeatures<'a>>;
 type User<'a> = EntityView<'a, UserFeatures<'a>>;
-
-/// All that a view tells, comparable also where it is NaN.
-fn told<'a, F: View<'a> + Row>(entity: &EntityView<'a, F>) -> String {
-    let mut values = Vec::new();
-    entity.features.values(&mut values);
-    let extra: BTreeMap<_, _> = (0..).map_while(|index| entity.features.extra(index)).collect();
-    // prost doesn't send a zero below zero.
-    format!("{:?}", (entity.id, entity.as_of, values, extra, entity.features.excess())).replace("-0.0", "0.0")
-}
-
-fn viewed<'a, F: View<'a> + Row>(bytes: &'a [u8]) -> Result<String, Malformed> {
-    let mut entity = EntityView::<F>::default();
-    entity.merge(bytes)?;
-    Ok(told(&entity))
-}
-
-/// Whether the key of `extra` is there with another wire type. prost takes that,
-/// and reads what follows as if it were an entry.
-fn mistypes_extra(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|key| matches!(key, [0xa0 | 0xa1 | 0xa3 | 0xa5, 0x06]))
-}
-
-/// The view takes what prost takes, and reads from any bytes what it reads from
-/// those that prost makes of them.
-fn same_as_prost<'a, M: Message + Default + Debug, F: View<'a> + Row>(bytes: &'a [u8], canonical: &'a mut Bytes) {
-    match (viewed::<F>(bytes), M::decode(bytes)) {
-        (Ok(found), Ok(message)) => {
-            *canonical = message.encode_to_vec();
-            assert_eq!(found, viewed::<F>(canonical).unwrap());
-        }
-        (Err(_), Err(_)) => {}
-        (Err(Malformed::Mistyped), Ok(_)) if mistypes_extra(bytes) => {}
-        (found, wanted) => panic!("the view: {found:?}, prost: {wanted:?}"),
-    }
-}
 
 fn field(number: u32, wire_type: WireType, value: &[u8]) -> Bytes {
     let mut bytes = Bytes::new();

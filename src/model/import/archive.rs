@@ -3,9 +3,16 @@
 //! It is a zip file: `data.pkl` begins with the class of the module, `code/` has the
 //! source of all classes, `data/` and `constants/` have the tensors.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{
+    fs::File,
+    io::{BufReader, Read, Seek},
+    path::Path,
+};
 
-use super::{super::archive::Entries, Signature};
+use super::{
+    super::archive::{Entries, TORCHSCRIPT},
+    Signature,
+};
 
 /// An archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +31,18 @@ impl Archive {
     /// What is wrong with it, for people.
     pub fn read(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|error| format!("can't be read: {error}"))?;
+        Self::of(BufReader::new(file))
+    }
+
+    /// The same, of a file that is open.
+    pub(in crate::model) fn of(file: impl Read + Seek) -> Result<Self, String> {
         let no_archive = |why: &str| format!("is no TorchScript archive, as torch.jit.save writes it: {why}");
-        let mut entries = Entries::new(BufReader::new(file)).map_err(|error| no_archive(&error))?;
+        let mut entries = Entries::new(file, &TORCHSCRIPT).map_err(|fault| no_archive(&fault.to_string()))?;
         let names = entries.names();
-        let Some(root) = names.iter().find_map(|name| name.strip_suffix("data.pkl")) else {
+        let Some(root) = names.iter().find_map(|(name, _)| name.strip_suffix("data.pkl")) else {
             return Err(no_archive("it has no data.pkl"));
         };
-        if !names.iter().any(|name| name.starts_with(&format!("{root}code/"))) {
+        if !names.iter().any(|(name, _)| name.starts_with(&format!("{root}code/"))) {
             return Err(no_archive(
                 "it has no code; torch.save writes weights alone, and torch.jit.script or \
                 torch.jit.trace make a module with its code",
@@ -42,10 +54,9 @@ impl Archive {
         let signature = Signature::of_source(&String::from_utf8_lossy(&source), class)
             .ok_or_else(|| format!("its class {class} has no method forward that can be read"))?;
         let tensors = [format!("{root}data/"), format!("{root}constants/")];
-        let is_tensor = |name: &&String| tensors.iter().any(|folder| name.starts_with(folder));
-        // Sizes are what the archive claims.
-        let add = |bytes: u64, name: &String| bytes.saturating_add(entries.size(name));
-        Ok(Self { signature, tensor_bytes: names.iter().filter(is_tensor).fold(0, add) })
+        let is_tensor = |(name, _): &&(String, u64)| tensors.iter().any(|folder| name.starts_with(folder));
+        let tensor_bytes = names.iter().filter(is_tensor).fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes));
+        Ok(Self { signature, tensor_bytes })
     }
 }
 
@@ -77,7 +88,7 @@ mod tests {
     #[test]
     fn what_is_no_archive_is_called_so() {
         assert!(fixture("import/tagger.jsonl").unwrap_err().starts_with("is no TorchScript archive"));
-        assert!(fixture("import/tagger-3.npz").unwrap_err().contains("it has no data.pkl"));
+        assert!(fixture("import/tagger-3.npz").unwrap_err().contains("lies in no folder"));
         assert!(fixture("nothing.pt").unwrap_err().starts_with("can't be read"));
     }
 }

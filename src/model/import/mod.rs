@@ -32,3 +32,15 @@ pub trait Runs {
     /// What the module raised, or what it returned instead of tensors, for people.
     fn run(&self, arguments: Arguments, inputs: &[(String, Array)]) -> Result<Vec<(String, Array)>, String>;
 }
+
+/// The arrays of an archive that is open.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn npz_of(file: impl std::io::Read + std::io::Seek) -> Result<Vec<(String, Array)>, String> {
+    npz::arrays(file)
+}
+
+/// One array by itself.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn npy_of(bytes: &[u8]) -> Result<Array, String> {
+    npz::array(bytes)
+}

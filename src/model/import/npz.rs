@@ -5,17 +5,15 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Read},
+    io::{BufReader, Read, Seek},
     path::Path,
 };
 
-use zip::ZipArchive;
-
-use super::Array;
+use super::{
+    super::archive::{ARRAYS, Entries},
+    Array,
+};
 use crate::rows::Dtype;
-
-/// Most bytes of all arrays of a file: rows that prove a model are far fewer.
-const MOST_BYTES: u64 = 1 << 30;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -26,18 +24,18 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// What is wrong with the file, for people.
 pub(super) fn read(path: &Path) -> Result<Vec<(String, Array)>, String> {
     let file = File::open(path).map_err(|error| format!("can't be read: {error}"))?;
-    let mut archive = ZipArchive::new(BufReader::new(file))
-        .map_err(|error| format!("is no .npz file, as np.savez writes it: {error}"))?;
-    let (mut arrays, mut left) = (Vec::new(), MOST_BYTES);
-    for index in 0..archive.len() {
-        let entry = archive.by_index(index).map_err(|error| format!("can't be unpacked: {error}"))?;
-        let name = entry.name().strip_suffix(".npy").unwrap_or(entry.name()).to_owned();
-        let mut bytes = Vec::new();
-        // What the archive says of an array's size may be wrong.
-        entry.take(left + 1).read_to_end(&mut bytes).map_err(|error| format!("array {name}: {error}"))?;
-        left = left.checked_sub(bytes.len() as u64).ok_or_else(|| format!("has more than {MOST_BYTES} bytes"))?;
-        let array = array(&bytes).map_err(|reason| format!("array {name}: {reason}"))?;
-        arrays.push((name, array));
+    arrays(BufReader::new(file))
+}
+
+/// The same, of a file that is open.
+pub(super) fn arrays(file: impl Read + Seek) -> Result<Vec<(String, Array)>, String> {
+    let mut entries =
+        Entries::new(file, &ARRAYS).map_err(|fault| format!("is no .npz file, as np.savez writes it: {fault}"))?;
+    let mut arrays = Vec::new();
+    for (entry, _) in entries.names() {
+        let name = entry.strip_suffix(".npy").unwrap_or(&entry);
+        let array = array(&entries.read(&entry)?).map_err(|reason| format!("array {name}: {reason}"))?;
+        arrays.push((name.to_owned(), array));
     }
     if arrays.is_empty() {
         return Err("holds no array".into());
@@ -45,7 +43,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<(String, Array)>, String> {
     Ok(arrays)
 }
 
-fn array(bytes: &[u8]) -> Result<Array, String> {
+pub(super) fn array(bytes: &[u8]) -> Result<Array, String> {
     let (header, data) = header(bytes).ok_or("is no .npy array of version 1 or 2")?;
     let dtype = dtype(quoted(header, "descr").ok_or("its header has no descr")?)?;
     if value(header, "fortran_order").is_some_and(|order| order.starts_with("True")) {

@@ -31,7 +31,7 @@ impl Argument {
 impl Signature {
     /// Finds `forward` of a class in a source file of TorchScript, which is written by
     /// PyTorch and always alike.
-    pub(super) fn of_source(source: &str, class: &str) -> Option<Self> {
+    pub(in crate::model) fn of_source(source: &str, class: &str) -> Option<Self> {
         let (_, class) = source.split_once(&format!("class {class}(Module):"))?;
         let class = class.split("\nclass ").next()?;
         let (_, rest) = class.split_once("def forward(")?;

@@ -1,7 +1,7 @@
 //! A module that is not a version yet: what it consists of, and what it does with
 //! tensors that nobody described.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use bytes::Bytes;
 use tch::{CModule, IValue, Kind, TchError, Tensor};
@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     manifest::Arguments,
-    model::import::{Array, Runs},
+    model::{
+        archive,
+        import::{Array, Runs},
+    },
     rows::Dtype,
 };
 
@@ -52,6 +55,8 @@ impl Inspected {
     ///
     /// What is wrong with the file, for people.
     pub fn load(path: &Path) -> Result<Self, String> {
+        let mut file = File::open(path).map_err(|error| error.to_string())?;
+        archive::check_file(&mut file).map_err(|fault| fault.to_string())?;
         let module = prepared(|| CModule::load(path));
         module.map(|module| Self { module }).map_err(|error| named_error(&error))
     }

@@ -6,7 +6,6 @@
 mod deepfm;
 mod inspect;
 mod script;
-mod state;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -16,8 +15,8 @@ use std::{any::Any, io::Cursor, num::NonZeroUsize, sync::Arc};
 use tch::{CModule, TchError};
 
 pub use self::inspect::{Inspected, Parameter};
-use self::{deepfm::DeepFm, script::TorchScript, state::writes_to_itself};
-use super::{Engines, ModelFile, Place};
+use self::{deepfm::DeepFm, script::TorchScript};
+use super::{Engines, ModelFile, Place, archive, state::writes_to_itself};
 use crate::{
     manifest::{Engine, Manifest},
     rows::{Forward, ForwardError},
@@ -49,8 +48,9 @@ impl Engines for TorchEngines {
         let _no_grad = tch::no_grad_guard();
         match manifest.engine {
             Engine::Torchscript => {
-                let module = module(model)
-                    .map_err(|error| format!("is no TorchScript that can be loaded: {}", named_error(&error)))?;
+                let no_module = |why: &str| format!("is no TorchScript that can be loaded: {why}");
+                archive::check(&model.place()).map_err(|fault| no_module(&fault.to_string()))?;
+                let module = module(model).map_err(|error| no_module(&named_error(&error)))?;
                 let module = TorchScript::new(module, manifest, self.max_rows);
                 Ok(Arc::new(if writes_to_itself(&model.place()) { module.alone() } else { module }))
             }

@@ -11,7 +11,10 @@ use super::{
     prepare::{Haste, Prepared},
     work::Work,
 };
-use crate::{model::Version, registry::events::EventKind};
+use crate::{
+    model::{SIGNATURE, Version},
+    registry::events::EventKind,
+};
 
 /// Preparations at a time: each needs the version's memory twice, and a core.
 const AT_ONCE: usize = 2;
@@ -100,13 +103,14 @@ impl Work {
     fn proved(&mut self, name: &str, number: u64, version: Version, took: Duration) {
         let Some(kept) = self.models.get_mut(name) else { return };
         let (golden, digest) = (version.proved_by, version.digest.get(..12).unwrap_or_default().to_owned());
+        let signed = version.signed.as_ref().map(|signed| format!(", signed by {}", signed.key)).unwrap_or_default();
         let waiters = match kept.stages.remove(&number) {
             Some(Stage::Preparing(preparing)) => preparing.waiters,
             Some(Stage::Resident(_) | Stage::Rejected { .. }) | None => Vec::new(),
         };
         kept.has_proved(number, version, took);
         self.keeping.metrics.loaded(name, took);
-        let message = format!("proved itself by {golden} golden rows in {took:.1?}, digest {digest}");
+        let message = format!("proved itself by {golden} golden rows in {took:.1?}, digest {digest}{signed}");
         self.tell(name, Some(number), EventKind::Ready, message);
         self.settle(name);
         for waiter in waiters {
@@ -173,8 +177,8 @@ const TIMEOUT: &str = "timeout";
 const OTHER: &str = "other";
 
 /// The files and steps that may be at fault.
-pub(super) const REASONS: [&str; 7] =
-    ["manifest.json", "model.pt", "model.safetensors", "golden.jsonl", "warm-up", TIMEOUT, OTHER];
+pub(super) const REASONS: [&str; 8] =
+    [SIGNATURE, "manifest.json", "model.pt", "model.safetensors", "golden.jsonl", "warm-up", TIMEOUT, OTHER];
 
 /// The file or the step at fault.
 fn reason(problems: &[String]) -> &'static str {

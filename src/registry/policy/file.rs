@@ -65,10 +65,7 @@ impl PolicyFile {
 
     /// Writes all policies, so that whoever reads finds the old ones or the new ones.
     pub(in crate::registry) fn write(&self, policies: &Policies) -> io::Result<()> {
-        let written = Written { format_version: FORMAT, models: policies.clone() };
-        let mut text = serde_json::to_string_pretty(&written).map_err(io::Error::from)?;
-        text.push('\n');
-        replace(&self.path, text.as_bytes())
+        replace(&self.path, text(policies)?.as_bytes())
     }
 
     /// Removes what processes left behind that were killed while they wrote.
@@ -85,6 +82,12 @@ impl PolicyFile {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// What the file says of these policies.
+pub(in crate::registry) fn text(policies: &Policies) -> io::Result<String> {
+    let written = Written { format_version: FORMAT, models: policies.clone() };
+    Ok(serde_json::to_string_pretty(&written)? + "\n")
 }
 
 /// Understands the file's bytes.

@@ -26,7 +26,7 @@ pub(in crate::telemetry) const MODEL_LOAD_FAILURES: Metric = Metric::counter(
     "souk_model_load_failures_total",
     Unit::Of("versions"),
     &["model", "reason"],
-    "Versions that did not prove themselves, by the file or step at fault: `manifest.json`, `model.pt`, \
+    "Versions that did not prove themselves, by the file or step at fault: `signature`, `manifest.json`, `model.pt`, \
      `model.safetensors`, `golden.jsonl`, `warm-up`, `timeout`, `other`.",
 );
 

@@ -2,26 +2,31 @@
 
 use std::{collections::BTreeSet, iter::Peekable, str::Chars};
 
+/// What only tests see, and what is fuzzed with them.
+const FUZZED: &str = r#"#[cfg(any(test, feature = "fuzzing"))]"#;
+const TESTED: &str = "#[cfg(test)]";
+
 /// The code without comments, strings, characters, lifetimes, and without the
 /// inline modules that only tests see.
 pub(super) fn code(text: &str) -> String {
-    without_tests(&without_text(text))
+    without_tests(&without_text(&text.replace(FUZZED, TESTED)))
 }
 
-/// The files of modules that only tests see, from `src/` on.
+/// The files of modules that only tests see, from `src/` on, and the folders (`x/`) of
+/// what is below them.
 pub(super) fn test_modules(file: &str, text: &str) -> Vec<String> {
     let folder = match file.rsplit_once('/') {
         _ if file == "lib.rs" => String::new(),
         Some((folder, "mod.rs")) => format!("{folder}/"),
         _ => format!("{}/", file.trim_end_matches(".rs")),
     };
-    let code = without_text(text);
-    let declared = code.split("#[cfg(test)]").skip(1).filter_map(|rest| {
+    let code = without_text(&text.replace(FUZZED, TESTED));
+    let declared = code.split(TESTED).skip(1).filter_map(|rest| {
         let (declaration, _) = rest.split_once(';')?;
         let name = declaration.split_whitespace().last()?;
-        (declaration.contains("mod") && !declaration.contains('{')).then(|| format!("{folder}{name}.rs"))
+        (declaration.contains("mod") && !declaration.contains('{')).then(|| format!("{folder}{name}"))
     });
-    declared.collect()
+    declared.flat_map(|module| [format!("{module}.rs"), format!("{module}/")]).collect()
 }
 
 fn without_text(text: &str) -> String {
@@ -108,7 +113,7 @@ fn raw_string(rest: &str) -> usize {
 }
 
 fn without_tests(code: &str) -> String {
-    let Some((before, rest)) = code.split_once("#[cfg(test)]") else { return code.to_owned() };
+    let Some((before, rest)) = code.split_once(TESTED) else { return code.to_owned() };
     let declaration = rest.find(['{', ';']).unwrap_or(rest.len());
     let end = if rest[declaration..].starts_with('{') { closed(&rest[declaration..]) } else { 1 };
     let after = rest.get(declaration + end..).unwrap_or_default();

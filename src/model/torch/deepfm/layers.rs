@@ -9,7 +9,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::weights::{Layer, Weights};
+use crate::model::weights::{Layer, Weights};
 
 /// Most rows of the loop. Measured, as the next one, with 429-400-400-400 on a core of an
 /// AMD EPYC (Zen 5): of 2 rows it takes two thirds of libtorch's time, of 4 rows longer.

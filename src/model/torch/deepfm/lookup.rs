@@ -1,6 +1,6 @@
 //! Lookups, the first and the second order: one pass over a row's ids and numbers.
 
-use super::weights::Weights;
+use crate::model::weights::Weights;
 
 /// A row of ids and numbers, as they lie in memory.
 #[derive(Clone, Copy)]

@@ -9,7 +9,6 @@ mod layers;
 mod lookup;
 #[cfg(test)]
 mod tests;
-mod weights;
 
 use std::{
     num::NonZeroUsize,
@@ -19,9 +18,11 @@ use std::{
 use self::{
     layers::Layers,
     lookup::{Row, Sums, UnknownId},
-    weights::Weights,
 };
-use super::{super::batch_limit, named_error, raised};
+use super::{
+    super::{batch_limit, weights::Weights},
+    named_error, raised,
+};
 use crate::{
     cost::Cost,
     manifest::{Architecture, Manifest, Task, Transformed},

@@ -13,7 +13,8 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use super::*;
 use crate::{
     api::JsonForms,
-    model::{Version, VersionFolder, examine, torch::TorchEngines},
+    model::{Means, Version, VersionFolder, examine, torch::TorchEngines},
+    trust::Trust,
 };
 
 /// Between batches of different sizes: sums of some twenty float32 in another order.
@@ -35,7 +36,9 @@ fn file() -> Vec<u8> {
 fn version() -> Version {
     let engines = TorchEngines { max_rows: NonZeroUsize::new(1024).unwrap() };
     let folder = VersionFolder::at(&folder()).unwrap();
-    let examination = examine(&folder, &JsonForms::new().unwrap(), &engines, Duration::MAX);
+    let (rows, trust) = (JsonForms::new().unwrap(), Trust::default());
+    let means = Means { rows: &rows, engines: &engines, slowest_row: Duration::MAX, trust: &trust };
+    let examination = examine(&folder, &means);
     assert_eq!(examination.problems, [""; 0]);
     examination.version.unwrap()
 }

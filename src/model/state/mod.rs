@@ -22,7 +22,10 @@ use std::{
 };
 
 use self::scope::Scope;
-use crate::model::{Place, archive::Entries};
+use crate::model::{
+    Place,
+    archive::{Entries, TORCHSCRIPT},
+};
 
 /// Rounds through all functions, after which it is taken that they write: a round more is
 /// needed for each call that another one is handed on in.
@@ -39,10 +42,10 @@ pub(super) fn writes_to_itself(place: &Place<'_>) -> bool {
 
 /// All sources; none where one of them can't be read to its end.
 fn sources(archive: impl Read + Seek) -> Option<Vec<String>> {
-    let mut entries = Entries::new(archive).ok()?;
+    let mut entries = Entries::new(archive, &TORCHSCRIPT).ok()?;
     let mut names = entries.names();
-    names.retain(|name| name.contains("/code/") && name.ends_with(".py"));
-    names.iter().map(|name| String::from_utf8(entries.read(name).ok()?).ok()).collect()
+    names.retain(|(name, _)| name.contains("/code/") && name.ends_with(".py"));
+    names.iter().map(|(name, _)| String::from_utf8(entries.read(name).ok()?).ok()).collect()
 }
 
 /// What may be behind a value: a bit for what belongs to the module, and one for each
@@ -90,7 +93,7 @@ struct Function<'s> {
     statements: Vec<&'s str>,
 }
 
-fn writes(sources: &[String]) -> bool {
+pub(super) fn writes(sources: &[String]) -> bool {
     let functions: Vec<Function<'_>> = sources.iter().flat_map(|source| functions(source)).collect();
     let mut known: HashMap<&str, Known> = functions.iter().map(|function| (function.name, Known::default())).collect();
     for _ in 0..MOST_ROUNDS {

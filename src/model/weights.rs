@@ -18,30 +18,30 @@ const LONGEST_HEADER: u64 = 1 << 16;
 const LISTED: usize = 5;
 
 /// What a row is computed from.
-pub(super) struct Weights {
-    pub(super) table: Table,
+pub(in crate::model) struct Weights {
+    pub(in crate::model) table: Table,
     /// `[dense, k + o]`: latent vector and first order of each number.
-    pub(super) dense_factors: Vec<f32>,
+    pub(in crate::model) dense_factors: Vec<f32>,
     /// `[k, o]`.
-    pub(super) factor_weights: Vec<f32>,
+    pub(in crate::model) factor_weights: Vec<f32>,
     /// `[o]`: that of the first order and that of the last layer.
-    pub(super) bias: Vec<f32>,
+    pub(in crate::model) bias: Vec<f32>,
     /// Those of the deep part but for the last.
-    pub(super) hidden: Vec<Layer>,
+    pub(in crate::model) hidden: Vec<Layer>,
     /// `[in, o]`: the last layer's.
-    pub(super) last: Vec<f32>,
+    pub(in crate::model) last: Vec<f32>,
 }
 
 /// One layer of the deep part.
-pub(super) struct Layer {
+pub(in crate::model) struct Layer {
     /// `[in, out]`: what one value adds to all values of the next layer lies together.
-    pub(super) weight: Vec<f32>,
+    pub(in crate::model) weight: Vec<f32>,
     /// `[out]`.
-    pub(super) bias: Vec<f32>,
+    pub(in crate::model) bias: Vec<f32>,
 }
 
 /// The rows of all ids of all fields: latent vector, then first order.
-pub(super) struct Table {
+pub(in crate::model) struct Table {
     file: Vec<u8>,
     /// Where in the file its bytes are.
     place: Range<usize>,
@@ -59,7 +59,7 @@ struct Wanted {
 
 impl Table {
     /// The row of an id, one float after the other; none where the field has no such id.
-    pub(super) fn row(&self, field: usize, id: i64) -> Option<&[[u8; 4]]> {
+    pub(in crate::model) fn row(&self, field: usize, id: i64) -> Option<&[[u8; 4]]> {
         let (first, ids) = *self.fields.get(field)?;
         let id = usize::try_from(id).ok().filter(|id| *id < ids)?;
         let begin = self.place.start + (first + id) * self.row;
@@ -67,14 +67,14 @@ impl Table {
     }
 
     /// How many ids a field has.
-    pub(super) fn ids(&self, field: usize) -> usize {
+    pub(in crate::model) fn ids(&self, field: usize) -> usize {
         self.fields.get(field).map_or(0, |(_, ids)| *ids)
     }
 }
 
 impl Weights {
     /// The weights in the bytes of `model.safetensors`.
-    pub(super) fn read(file: Vec<u8>, architecture: &Architecture) -> Result<Self, String> {
+    pub(in crate::model) fn read(file: Vec<u8>, architecture: &Architecture) -> Result<Self, String> {
         let wanted = wanted(architecture);
         // Before the header is read: sizes that overflow are no file's.
         let bytes = wanted.iter().try_fold(0, |bytes: usize, tensor| bytes.checked_add(tensor.bytes()?));
