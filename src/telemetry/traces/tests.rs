@@ -175,6 +175,18 @@ async fn what_is_left_is_sent_at_the_end() {
 }
 
 #[test]
+fn a_bucket_leads_to_a_trace_that_is_sent() {
+    let rig = rig(0.0);
+    let sampled = rig.journeys.begin(METHOD, caller(1)).end("OK");
+    rig.journeys.begin(METHOD, None).end("OK");
+    rig.traces.0.metrics.request(METHOD, "OK", sampled.took);
+    let leads = || rig.exposition.openmetrics().unwrap().contains("0af7651916cd43dd8448eb211c80319c");
+    assert!(!leads());
+    assert_eq!(rig.sent(), [METHOD]);
+    assert!(leads());
+}
+
+#[test]
 fn a_trace_is_named_to_whom_it_concerns() {
     let rig = rig(0.0);
     assert_eq!(rig.journeys.begin(METHOD, None).traceparent(), None);
