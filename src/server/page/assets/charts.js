@@ -50,7 +50,7 @@ const ofVersion = (one) => ({ colour: colour(one.version) });
 /** What charts of one model show: what is asked and how it goes, then how it is done. */
 const OF_MODEL = [
   {
-    name: 'requests', title: 'Requests', unit: 'to versions, per second', format: number, empty: 'No request in this time.',
+    name: 'requests', title: 'Requests', unit: 'to versions, /s', format: number, empty: 'No request in this time.',
     lines: (feed, of) => [line('requests', feed.values('requests', of), 0)],
   },
   {
@@ -131,7 +131,8 @@ export function what(change, before) {
   const was = new Map((before?.labels ?? []).map((one) => [one.label, one]));
   const shares = change.labels.length > 1;
   const same = (one) => was.get(one.label)?.version === one.version && was.get(one.label)?.percent === one.percent;
-  const said = (one) => `${one.label} ${one.version ?? 'none'}${shares ? ` ${number(one.percent)} %` : ''}`;
+  // What the others leave is stable's, and need not be said.
+  const said = (one) => `${one.label} ${one.version ?? 'none'}${shares && one.label !== 'stable' ? ` ${number(one.percent)} %` : ''}`;
   const news = change.labels.filter((one) => !same(one));
   // What the others leave of `stable` is no news beside them.
   const told = news.length > 1 ? news.filter((one) => one.label !== 'stable' || was.get('stable')?.version !== one.version) : news;
