@@ -25,7 +25,7 @@ test('charts move under load', async ({ open }) => {
     await expect.poll(() => canvas.evaluate((element) => element.toDataURL())).not.toBe(before);
     await expect(page.locator('#overview tbody tr').first()).not.toContainText(' 0 0');
     // What it says in words moves with it.
-    await expect(page.getByRole('img', { name: /^Requests, to versions, per second\. median .* at \d\d:\d\d:\d\d$/ }).first()).toBeAttached();
+    await expect(page.getByRole('img', { name: /^Requests, to versions, \/s\. median .* at \d\d:\d\d:\d\d$/ }).first()).toBeAttached();
     await expect(page.locator('#calls tbody')).toContainText('PredictGmv');
   } finally {
     await load.stop();

@@ -185,7 +185,7 @@ function options(chart, { format }, lines) {
     cursor, legend: { show: false }, padding: [8, 14, 0, 0],
     scales: { x: { time: true }, y: { range: (_, __, top) => [0, top > 0 ? top * 1.12 : 1] } },
     axes: [
-      { ...axis, size: 24, space: 44, grid: { show: false }, values: moments },
+      { ...axis, size: 24, space: 38, grid: { show: false }, values: moments },
       { ...axis, size: 56, space: 32, values: (_, splits) => splits.map((value) => (value === 0 ? '0' : format(value))) },
     ],
     series: [{}, ...lines.map(line)],

@@ -50,7 +50,7 @@ const ofVersion = (one) => ({ colour: colour(one.version) });
 /** What charts of one model show: what is asked and how it goes, then how it is done. */
 const OF_MODEL = [
   {
-    name: 'requests', title: 'Requests', unit: 'to versions, per second', format: number, empty: 'No request in this time.',
+    name: 'requests', title: 'Requests', unit: 'to versions, /s', format: number, empty: 'No request in this time.',
     lines: (feed, of) => [line('requests', feed.values('requests', of), 0)],
   },
   {

@@ -3,7 +3,7 @@
 import { h } from '/page/tree.js';
 import { ofModel, what } from '/page/charts.js';
 import { arms, standing } from '/page/overview.js';
-import { ago, anchor, at, breakable, empty, numbers, pill, problems, section, sentences, table } from '/page/parts.js';
+import { ago, anchor, at, empty, numbers, pill, problems, section, sentences, table } from '/page/parts.js';
 import { trial } from '/page/trial.js';
 import { NONE, colour, number, percent, took } from '/page/words.js';
 
@@ -77,7 +77,7 @@ function article(feed, view, model) {
   const ask = task && task !== 'tensors' ? `souk score ${task.replaceAll('_', '-')} --input rows.jsonl`
     : `grpcurl -plaintext -d '{"name": "${name}"}' localhost:50051 inference.GRPCInferenceService/ModelMetadata`;
   return h('article', { key: name, id, 'aria-labelledby': `${id}-title` },
-    h('div', { class: 'title' }, h('h3', { id: `${id}-title` }, breakable(name)), standing(model), arms(model),
+    h('div', { class: 'title' }, h('h3', { id: `${id}-title` }, name), standing(model), arms(model),
       task && h('span', { class: 'fact' }, `task ${task}`)),
     shares(model),
     model.problems.told.length > 0 && problems(model.problems),

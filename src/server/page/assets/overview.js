@@ -2,7 +2,7 @@
 
 import { h } from '/page/tree.js';
 import { attention } from '/page/attention.js';
-import { ago, anchor, breakable, numbers, pill, section, table } from '/page/parts.js';
+import { ago, anchor, numbers, pill, section, table } from '/page/parts.js';
 import { NONE, colour, known, number, took } from '/page/words.js';
 
 /** Size of a small line, in its own units. */
@@ -50,7 +50,7 @@ function row(feed, view, model) {
   const last = feed.values('requests', name).slice(-view.seconds);
   const busy = lately('queue_rows');
   return { key: name, cells: [
-    h('a', { href: `#${anchor(name)}` }, breakable(name)), standing(model), arms(model), small(last),
+    h('a', { href: `#${anchor(name)}` }, name), standing(model), arms(model), small(last),
     number(lately('requests')), took(lately('p50')), took(lately('p99')), took(lately('wait_p99')),
     number(lately('batch_rows')), number(busy), number(lately('shed')),
   ] };

@@ -27,7 +27,8 @@ export function ago(millis, now) {
 
 /**
  * A table that scrolls by itself where it has no room. Columns are words, or made below;
- * the first cell of a row names it. Rows are `{ key, cells }`.
+ * the first cell of a row names it. Rows are `{ key, cells }`. It may be `narrow`, or `long`:
+ * then it has a height of its own.
  */
 export function table(caption, columns, rows, look = null) {
   const name = (column) => (typeof column === 'string' ? { title: column } : column);
@@ -36,8 +37,8 @@ export function table(caption, columns, rows, look = null) {
     const wide = heads[index].number ? 'number' : heads[index].wide ? 'wide' : null;
     return index === 0 ? h('th', { scope: 'row', class: wide }, content) : h('td', { class: wide }, content);
   };
-  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
-    h('table', { class: look }, h('caption', { class: 'unseen' }, caption),
+  return h('div', { class: look ? `scroll ${look}` : 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
+    h('table', null, h('caption', { class: 'unseen' }, caption),
       h('thead', null, h('tr', null, heads.map(head))),
       h('tbody', null, rows.map(({ key, cells }) => h('tr', { key }, cells.map(cell))))));
 }
@@ -62,6 +63,3 @@ export const problems = ({ told, more }) => h('ul', { class: 'problems' }, told.
 
 /** The place of a model on the page. */
 export const anchor = (name) => `model-${name}`;
-
-/** A name that may be broken behind its dots, slashes and underscores. */
-export const breakable = (name) => name.split(/(?<=[_./])/).map((part) => [part, h('wbr')]);

@@ -2,7 +2,7 @@
 
 import { h } from '/page/tree.js';
 import { ofCalls, WHY } from '/page/charts.js';
-import { at, breakable, empty, numbers, pill, section, sentences, table } from '/page/parts.js';
+import { at, empty, numbers, pill, section, sentences, table } from '/page/parts.js';
 import { NONE, count, number, took } from '/page/words.js';
 
 const COLUMNS = ['Method', numbers('Calls/s'), numbers('p50'), numbers('p99'), sentences('Ended with, since the start')];
@@ -26,7 +26,7 @@ export function calls(feed, view) {
   const rate = (method) => feed.lately('calls', method) ?? 0;
   const sorted = methods.sort((one, other) => rate(other) - rate(one) || one.localeCompare(other));
   const row = (method) => ({ key: method, cells: [
-    h('span', { class: 'method' }, breakable(method)),
+    method,
     number(rate(method)), took(feed.lately('call_p50', method)), took(feed.lately('call_p99', method)), codes(all, method, feed),
   ] });
   if (all.length === 0) {
@@ -45,15 +45,15 @@ function parts(request, longest) {
   return h('span', { class: 'parts', 'aria-hidden': 'true' }, PARTS.map(part));
 }
 
-const REQUESTS = ['When', 'Model', 'Method', numbers('Took'), 'Parts', numbers('Decode', 2), numbers('Queue', 5), numbers('Compute', 1),
+const REQUESTS = ['When', numbers('Took'), 'Parts', 'Model', 'Method', numbers('Decode', 2), numbers('Queue', 5), numbers('Compute', 1),
   numbers('Rows'), numbers('Rows in its pass'), 'Lane', 'Ended with', 'Trace'];
 
-/** Which version was asked, and how many others with it. */
-const asked = ({ model, version, versions }) => (model ? `${model} ${version ?? ''}${versions > 1 ? ` and ${versions - 1} more` : ''}` : NONE);
+/** Which version was asked, and how many others with it, where the traffic is split. */
+const asked = ({ model, version, versions }) => (model ? `${model} ${version ?? ''}${versions > 1 ? ` + ${versions - 1} other` : ''}` : NONE);
 
 function request(longest, now) {
   return (one, index) => ({ key: `${one.at} ${index}`, cells: [
-    at(one.at, now), asked(one), one.method.split('/').at(-1), took(one.took), parts(one, longest),
+    at(one.at, now), took(one.took), parts(one, longest), asked(one), one.method.split('/').at(-1),
     took(one.decode), took(one.queue), took(one.compute), count(one.rows), one.batch_rows > 0 ? count(one.batch_rows) : NONE, one.lane || NONE,
     h('span', { class: one.code === 'OK' ? 'ok' : 'not' }, one.code, one.reason && h('small', null, ` ${WHY[one.reason] ?? one.reason}`)),
     one.trace_id ? h('code', { class: 'digest', title: one.trace_id }, one.trace_id) : NONE,
@@ -64,7 +64,7 @@ function request(longest, now) {
 export function requests({ state }) {
   const { slowest, refused } = state.noted;
   const of = (title, caption, all, none) => [h('h3', null, title), all.length === 0 ? empty(none)
-    : table(caption, REQUESTS, all.map(request(Math.max(...all.map((one) => one.took), 1e-9), state.now)))];
+    : table(caption, REQUESTS, all.map(request(Math.max(...all.map((one) => one.took), 1e-9), state.now)), 'long')];
   return section('requests', 'Requests',
     of('The slowest', 'The slowest requests of the last minutes, slowest first', slowest, 'No request was noted in the last minutes.'),
     of('Refused', 'The last requests that were refused, newest first', refused, 'None was refused in the last minutes.'));
@@ -82,5 +82,5 @@ export function events({ state }) {
     at(moment, state.now), pill(...KINDS[kind]), model, version === null ? NONE : String(version), message || NONE,
   ] });
   return section('events', 'Events', table('What happened to versions and policies, newest first',
-    ['When', 'What', 'Model', numbers('Version'), sentences('In words')], state.events.map(row)));
+    ['When', 'What', 'Model', numbers('Version'), sentences('In words')], state.events.map(row), 'long'));
 }
