@@ -10,6 +10,7 @@ MAKEFLAGS += --no-print-directory
 BUF_VERSION := 1.75.0
 CARGO_DENY_VERSION := 0.20.2
 CARGO_CYCLONEDX_VERSION := 0.5.9
+CARGO_FUZZ_VERSION := 0.13.2
 
 BUF := npx --yes @bufbuild/buf@$(BUF_VERSION)
 
@@ -18,9 +19,12 @@ CARGO_FLAGS ?=
 ARGS ?=
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/souk
-TARGET := $(or $(CARGO_TARGET_DIR),target)
+# What is fuzzed, where TARGET=… says so; else TARGET is where cargo builds.
+FUZZED := $(if $(findstring command,$(origin TARGET)),$(TARGET),all)
+override TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_CYCLONEDX := $(CACHE)/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 TRAINING := models/training
 
 # To cargo a variable that is set to nothing is set, and would hide `.libtorch`.
@@ -156,7 +160,8 @@ deny: $(CARGO_DENY) ## Check the licences and sources of all dependencies
 # Compiled by themselves and lightly: they run for a second. Their target folder is not ours.
 $(CARGO_DENY): VERSION = $(CARGO_DENY_VERSION)
 $(CARGO_CYCLONEDX): VERSION = $(CARGO_CYCLONEDX_VERSION)
-$(CARGO_DENY) $(CARGO_CYCLONEDX):
+$(CARGO_FUZZ): VERSION = $(CARGO_FUZZ_VERSION)
+$(CARGO_DENY) $(CARGO_CYCLONEDX) $(CARGO_FUZZ):
 	@echo "$(@F): compiling $(VERSION) into $(CACHE), once per user (some minutes)"
 	env -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
 		cargo install --quiet --locked --version $(VERSION) --root $(dir $(@D)) $(@F)
@@ -173,6 +178,31 @@ attack: setup ## Chaos and hostile clients while honest ones check every answer 
 .PHONY: soak
 soak: setup ## Swaps, bursts and cancellations for half an hour; does memory grow? (ARGS="--minutes 5")
 	$(ATTACK) soak $(ARGS)
+
+# One of those that `make fuzz` lists, or all of them, and how long for each.
+TARGET_NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' tests/fuzz/Cargo.toml | grep -v souk-fuzz)
+SECONDS_EACH := $(or $(SECONDS),60)
+FUZZ := $(abspath $(TARGET))/fuzz
+
+# With libFuzzer and stable Rust: coverage without a sanitizer, since nothing here is unsafe. What was found
+# is in tests/fuzz/artifacts/TARGET; the corpus stays in target/fuzz-corpus.
+.PHONY: fuzz
+fuzz: $(CARGO_FUZZ) ## Fuzz what reads others' bytes (TARGET=manifest or all, SECONDS=60)
+	@[[ " all $(TARGET_NAMES) " == *" $(FUZZED) "* ]] || { echo "TARGET=$(FUZZED): wanted all or one of $(TARGET_NAMES)" >&2; exit 1; }
+	@cp Cargo.lock tests/fuzz/Cargo.lock
+	@failed=0; for target in $(if $(filter all,$(FUZZED)),$(TARGET_NAMES),$(FUZZED)); do \
+		mkdir -p $(FUZZ)-corpus/$$target; \
+		log=$(FUZZ)-corpus/$$target.log; \
+		PATH=$(dir $(CARGO_FUZZ)):$$PATH cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none --target-dir $(FUZZ) $$target $(FUZZ)-corpus/$$target \
+			-- -max_total_time=$(SECONDS_EACH) -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 >$$log 2>&1 \
+			&& awk -v target=$$target '/stat::number_of_executed_units/ { print target ": " $$2 " executions, no finding" }' $$log \
+			|| { failed=1; grep -a -m1 -A1 -E 'panicked at|^error' $$log | cut -c1-400 >&2; \
+				echo "$$target: failed or found something, see $$log" >&2; }; \
+	done; exit $$failed
+
+.PHONY: fuzz-short
+fuzz-short: setup ## The same targets on changes of their seeds, some seconds, with stable Rust alone
+	cargo test $(CARGO_FLAGS) --lib -- --nocapture fuzzing::
 
 ## Measure
 

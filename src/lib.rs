@@ -31,6 +31,9 @@
 //! | [`trust`] | whose signatures count, and signing | versions, settings |
 //! | [`error`] | why a request was not scored, in words | codes |
 //!
+//! What reads bytes that others made has targets in `fuzzing`, which only `tests/fuzz` and
+//! unit tests compile.
+//!
 //! # The way of a request
 //!
 //! Socket → [`api`] counts the rows and resolves the version, once, or where traffic is

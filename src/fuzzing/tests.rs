@@ -75,6 +75,14 @@ fn no_target_panics_on_what_it_is_begun_with_or_on_changes_of_that() {
 }
 
 #[test]
+fn every_target_has_a_program() {
+    let package = include_str!("../../tests/fuzz/Cargo.toml");
+    let programs: Vec<&str> = package.lines().filter_map(|line| line.strip_prefix("name = ")).skip(1).collect();
+    let targets: Vec<String> = TARGETS.iter().map(|target| format!("{:?}", target.name)).collect();
+    assert_eq!(programs, targets);
+}
+
+#[test]
 fn the_messages_that_targets_begin_with_are_read_and_encoded() {
     let fuzzing = Fuzzing::new();
     for name in ["merchant", "user", "gmv_request", "portraits_request", "infer", "golden_tensors", "contents"] {

@@ -377,3 +377,16 @@ fn the_shipped_versions_have_sound_manifests_that_the_encoder_and_the_wire_fit()
         assert!(Encoder::new(&manifest, forms.fields(manifest.task)).is_ok(), "{path}");
     }
 }
+
+#[test]
+fn numbers_are_read_to_their_last_bit() {
+    use proptest::prelude::*;
+
+    let read = |text: &str| serde_json::from_str::<f64>(text).unwrap();
+    for text in ["51.248178375505404", "31.245270191439438", "121.48791951161945", "100.78399658203125"] {
+        assert_eq!(read(text).to_bits(), text.parse::<f64>().unwrap().to_bits(), "{text}");
+    }
+    proptest!(|(number in any::<f64>().prop_filter("JSON has no other", |number| number.is_finite()))| {
+        prop_assert_eq!(read(&format!("{number:e}")), number);
+    });
+}
