@@ -132,7 +132,7 @@ pub mod error;
 pub mod features;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fixture;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(all(test, feature = "archives"), feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod heads;
 pub mod manifest;

@@ -12,7 +12,7 @@ mod archive;
 mod examine;
 mod file;
 mod folder;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(any(all(test, feature = "archives"), feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod golden;
 #[cfg(feature = "archives")]

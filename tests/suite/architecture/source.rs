@@ -3,13 +3,20 @@
 use std::{collections::BTreeSet, iter::Peekable, str::Chars};
 
 /// What only tests see, and what is fuzzed with them.
-const FUZZED: &str = r#"#[cfg(any(test, feature = "fuzzing"))]"#;
+const FUZZED: [&str; 2] = [
+    r#"#[cfg(any(test, feature = "fuzzing"))]"#,
+    r#"#[cfg(any(all(test, feature = "archives"), feature = "fuzzing"))]"#,
+];
 const TESTED: &str = "#[cfg(test)]";
 
 /// The code without comments, strings, characters, lifetimes, and without the
 /// inline modules that only tests see.
 pub(super) fn code(text: &str) -> String {
-    without_tests(&without_text(&text.replace(FUZZED, TESTED)))
+    without_tests(&without_text(&unfuzzed(text)))
+}
+
+fn unfuzzed(text: &str) -> String {
+    FUZZED.iter().fold(text.to_owned(), |text, fuzzed| text.replace(fuzzed, TESTED))
 }
 
 /// The files of modules that only tests see, from `src/` on, and the folders (`x/`) of
@@ -20,7 +27,7 @@ pub(super) fn test_modules(file: &str, text: &str) -> Vec<String> {
         Some((folder, "mod.rs")) => format!("{folder}/"),
         _ => format!("{}/", file.trim_end_matches(".rs")),
     };
-    let code = without_text(&text.replace(FUZZED, TESTED));
+    let code = without_text(&unfuzzed(text));
     let declared = code.split(TESTED).skip(1).filter_map(|rest| {
         let (declaration, _) = rest.split_once(';')?;
         let name = declaration.split_whitespace().last()?;
