@@ -166,6 +166,7 @@ pub(crate) fn scoring(name: &str, model: Model, queue_rows: usize) -> Scoring {
         registry,
         stack: assemble(limits, Metrics::none(), runners),
         trials: trials.unwrap(),
+        metrics: Metrics::none(),
         max_rows: NonZeroUsize::new(1 << 20).unwrap(),
         drain: Drain::default(),
         today,

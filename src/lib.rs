@@ -14,7 +14,7 @@
 //!
 //! | room | what it is for | what it does not know |
 //! |---|---|---|
-//! | [`cli`] | `souk serve`, `check`, `import`, `keygen`, `sign`, `verify`, `models`, `score`, `schema` | how a row is scored |
+//! | [`cli`] | `souk serve`, `health`, `check`, `import`, `keygen`, `sign`, `verify`, `models`, `score`, `schema` | how a row is scored |
 //! | [`config`] | settings: defaults ← `souk.toml` ← environment | everything else |
 //! | [`server`] | puts the rooms together, listens, drains, shows itself on a page | features, tensors |
 //! | [`api`] | the wire: protobuf, codes, paths of faults | engines |

@@ -86,6 +86,13 @@ ROWS = {
             [(f"sum by (model, version) ({rate('souk_rows_total', VERSION)})", "{{model}} {{version}}")],
             stacked=True,
         ),
+        chart(
+            "Features left out",
+            "rowsps",
+            "Rows that left a feature out, so that the manifest's default stood in. One that rises: a caller forgot it.",
+            [(f"sum by (model, feature) ({rate('souk_features_defaulted_total', MODEL)}) > 0", "{{model}} {{feature}}")],
+            width=24,
+        ),
     ],
     "Latency": [
         chart(

@@ -14,11 +14,13 @@ use super::{
 };
 use crate::{
     error::ScoreError,
+    features::LeftOut,
     heads::HeadError,
     model::Version,
     registry::Resolved,
     rows::Rows,
     stack::{Lane, Scored},
+    telemetry::Metrics,
     trial::{self, Trials},
 };
 
@@ -30,6 +32,8 @@ pub(super) struct Answered {
     pub(super) order: Vec<usize>,
     /// Who may have it made again by other versions.
     pub(super) trials: Trials,
+    /// Where is counted what its rows left out.
+    pub(super) metrics: Metrics,
 }
 
 /// The rows of a request that one version answered.
@@ -68,6 +72,7 @@ impl Answered {
     /// The reply: for each entity its answer, put into words by the wording of its
     /// part, or its error. In turns.
     pub(super) async fn reply<W: Wording>(self, wordings: Vec<W>) -> Reply {
+        let metrics = self.metrics.clone();
         let (served_by, timing) = (self.parts.first().map(Part::served_by).unwrap_or_default(), self.timing());
         let mut writing = Writing::new(self, wordings);
         while writing.turn() {
@@ -75,7 +80,10 @@ impl Answered {
         }
         let Writing { parts, results, trials, .. } = writing;
         let reply = results.into_reply(served_by, timing);
-        parts.into_iter().for_each(|part| part.hand_over(&trials));
+        for part in parts {
+            part.count(&metrics);
+            part.hand_over(&trials);
+        }
         reply
     }
 
@@ -139,6 +147,7 @@ struct PartWriting<W> {
     frames: Vec<Bytes>,
     scored: Scored,
     wording: W,
+    left_out: LeftOut,
     /// Rows whose outputs are no answer.
     without_number: usize,
 }
@@ -153,6 +162,7 @@ impl<W: Wording> Writing<W> {
             frames: part.read.frames,
             scored: part.scored,
             wording,
+            left_out: part.by.version.encoder.left_out(),
             without_number: 0,
         });
         Self { parts: parts.collect(), order: answered.order.into_iter(), results, trials: answered.trials }
@@ -185,6 +195,12 @@ impl<W: Wording> PartWriting<W> {
         }
     }
 
+    /// Once for all rows: each feature is one addition.
+    fn count(&self, metrics: &Metrics) {
+        let Version { manifest, digest, encoder, .. } = &*self.version;
+        metrics.defaulted(&manifest.model, digest, encoder.all_names(), self.left_out.rows());
+    }
+
     /// Gives what was made to the trials.
     fn hand_over(self, trials: &Trials) {
         let Scored { outputs, failed, queue, compute, .. } = self.scored;
@@ -195,6 +211,7 @@ impl<W: Wording> PartWriting<W> {
     /// Adds the result of a row that was encoded.
     fn add(&mut self, id: &str, encoded: &Encoded, results: &mut Results) {
         let (version, served_by) = (&self.version, self.served_by.as_ref());
+        self.left_out.add(&encoded.defaulted);
         let today = encoded.today.then_some("as_of");
         let defaulted = today.into_iter().chain(version.encoder.names(&encoded.defaulted));
         let wrong = match self.scored.place(encoded.row) {

@@ -25,7 +25,7 @@ const AHEAD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deadline(pub(super) Instant);
 
-/// Makes [`GrpcTimeout`].
+/// Has calls end with their deadline: makes `GrpcTimeout`.
 #[derive(Debug, Clone, Copy)]
 pub struct GrpcTimeoutLayer;
 

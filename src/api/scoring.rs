@@ -23,7 +23,7 @@ use crate::{
     model::Version,
     registry::{Registry, Resolved},
     stack::{Encoding, Job, Lane, Scored, Stack},
-    telemetry::Journey,
+    telemetry::{Journey, Metrics},
     trial::Trials,
 };
 
@@ -36,6 +36,8 @@ pub struct Scoring {
     pub stack: Stack,
     /// What is tried out beside it.
     pub trials: Trials,
+    /// Where is counted what requests left out.
+    pub metrics: Metrics,
     /// Most rows in one request.
     pub max_rows: NonZeroUsize,
     /// What was accepted.
@@ -111,7 +113,7 @@ impl Scoring {
         let Parts { parts, order } = Parts::of(entities, route, model).await?;
         // Side by side: the versions don't wait for each other.
         let parts = try_join_all(parts.into_iter().map(|(by, entities)| self.part::<E>(by, entities, call))).await?;
-        Ok(Answered { parts, order, trials: self.trials.clone() })
+        Ok(Answered { parts, order, trials: self.trials.clone(), metrics: self.metrics.clone() })
     }
 
     /// Scores the entities of one version.

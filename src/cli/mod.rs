@@ -6,11 +6,13 @@
 
 mod check;
 mod client;
+mod health;
 #[cfg(feature = "torch")]
 mod import;
 mod models;
 mod score;
 mod serve;
+mod settings;
 mod signing;
 
 use std::{
@@ -34,6 +36,8 @@ pub struct Cli {
 enum Command {
     /// Serve the models of a folder.
     Serve(serve::Serve),
+    /// Ask the server of this machine whether requests are welcome: for health checks of containers.
+    Health(health::Health),
     /// Examine every version below a folder, as the server would before serving it.
     Check(check::Check),
     /// Make a version out of a TorchScript file.
@@ -93,6 +97,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Serve(serve) => leave(end(serve.run())),
+            Command::Health(health) => health.run(),
             Command::Check(check) => check.run(),
             #[cfg(feature = "torch")]
             Command::Import(import) => import.run(),

@@ -1,6 +1,6 @@
 //! `souk serve`.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -10,15 +10,12 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Failure, engines, thread_setup};
+use super::{Failure, engines, settings::SettingsFile, thread_setup};
 use crate::{
-    config::{Environment, RuntimeConfig, Settings, load},
+    config::{RuntimeConfig, Settings},
     server::{Server, log_to_stderr},
     stack::ThreadSetup,
 };
-
-/// Read where no `--config` is given, if it is there.
-const DEFAULT_FILE: &str = "souk.toml";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -30,17 +27,13 @@ Examples:
 Every setting is a key of souk.toml and a variable SOUK__SECTION__KEY; the variable wins.
 SIGTERM or Ctrl-C drains: what was accepted is answered. A second one stops at once.")]
 pub(super) struct Serve {
-    /// Settings, in TOML [default: souk.toml, where it is there].
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsFile,
 }
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let usual = Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists());
-        let file = self.config.or(usual);
-        let settings =
-            load(file.as_deref(), &Environment::of_process()).map_err(|error| Failure::Usage(error.into()))?;
+        let settings = self.settings.read()?;
         log_to_stderr(&settings.telemetry).map_err(|error| Failure::Usage(error.into()))?;
 
         // Small batches run on the threads of sockets.

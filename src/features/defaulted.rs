@@ -9,6 +9,30 @@ pub struct Defaulted {
     others: Vec<usize>,
 }
 
+/// How many rows left out each feature, by the features' positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut(Vec<u64>);
+
+impl LeftOut {
+    pub(super) fn none_of(features: usize) -> Self {
+        Self(vec![0; features])
+    }
+
+    /// One more row, which left these out.
+    pub fn add(&mut self, row: &Defaulted) {
+        for index in row.iter() {
+            if let Some(rows) = self.0.get_mut(index) {
+                *rows += 1;
+            }
+        }
+    }
+
+    /// The rows of each feature.
+    pub fn rows(&self) -> &[u64] {
+        &self.0
+    }
+}
+
 impl Defaulted {
     /// Whether every feature was sent.
     pub fn is_empty(&self) -> bool {
@@ -32,5 +56,27 @@ impl Defaulted {
             index
         });
         first.chain(self.others.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn without(features: &[usize]) -> Defaulted {
+        let mut row = Defaulted::default();
+        features.iter().for_each(|index| row.add(*index));
+        row
+    }
+
+    #[test]
+    fn rows_are_counted_by_what_they_left_out() {
+        let mut left_out = LeftOut::none_of(66);
+        for row in [&[][..], &[0, 63, 65], &[63, 64, 65]] {
+            left_out.add(&without(row));
+        }
+        let counted = |index: usize| left_out.rows()[index];
+        assert_eq!([0, 1, 63, 64, 65].map(counted), [1, 0, 2, 1, 2]);
+        assert_eq!(left_out.rows().iter().sum::<u64>(), 6);
     }
 }

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::calendar::AsOf;
 use super::check::{self, Place};
-use super::defaulted::Defaulted;
+use super::defaulted::{Defaulted, LeftOut};
 use super::fault::{Faults, RowFault};
 use super::names::Names;
 use super::plan::{ExtraName, PlannedFeature, PlannedInput, Source, extra_names};
@@ -118,6 +118,16 @@ impl Encoder {
     /// The names of the features that a default stood in for, in the manifest's order.
     pub fn names<'e>(&'e self, defaulted: &'e Defaulted) -> impl Iterator<Item = &'e str> + Clone {
         defaulted.iter().filter_map(|index| Some(&*self.features.get(index)?.name))
+    }
+
+    /// The names of all features, in the manifest's order.
+    pub fn all_names(&self) -> impl Iterator<Item = &str> {
+        self.features.iter().map(|feature| &*feature.name)
+    }
+
+    /// For counting what rows leave out: none so far.
+    pub fn left_out(&self) -> LeftOut {
+        LeftOut::none_of(self.features.len())
     }
 
     /// The ids that every column of the int64 inputs can hold. The encoder writes

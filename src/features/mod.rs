@@ -35,7 +35,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-pub use defaulted::Defaulted;
+pub use defaulted::{Defaulted, LeftOut};
 pub use encoder::{Encoder, IdBound};
 pub use fault::{FaultCode, RowFault, Violation};
 pub use scratch::Scratch;

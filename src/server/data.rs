@@ -14,6 +14,7 @@ use crate::{
     config::Settings,
     registry::Registry,
     stack::Stack,
+    telemetry::Metrics,
     trial::Trials,
 };
 
@@ -21,6 +22,7 @@ use crate::{
 pub(super) struct Rooms {
     pub(super) stack: Stack,
     pub(super) trials: Trials,
+    pub(super) metrics: Metrics,
     /// Where orders are taken, for who gives them here.
     pub(super) admin_port: u16,
 }
@@ -32,11 +34,12 @@ pub(super) fn routes(
     drain: &Drain,
     rooms: Rooms,
 ) -> Result<Routes, ServerError> {
-    let Rooms { stack, trials, admin_port } = rooms;
+    let Rooms { stack, trials, metrics, admin_port } = rooms;
     let scoring = Scoring {
         registry: Arc::clone(registry),
         stack,
         trials,
+        metrics,
         max_rows: settings.server.max_rows_per_request,
         drain: drain.clone(),
         today: today_utc,

@@ -179,7 +179,7 @@ impl Server {
         let http = http::serve(self.http, probed, page.clone(), close.clone());
         let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
         let admin_port = self.admin.local_addr().map_or(0, |address| address.port());
-        let rooms = data::Rooms { stack, trials: trials.clone(), admin_port };
+        let rooms = data::Rooms { stack, trials: trials.clone(), metrics: metrics.clone(), admin_port };
         let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
         let routes = routes.add_service(health_service);
         let connections = self.settings.server.max_connections.get();

@@ -13,9 +13,9 @@ use super::{
     exemplars::Exemplars,
     kept::Kept,
     table::{
-        BATCH_ROWS, CANARIES_TAKEN_BACK, COMPUTE, EXPORT_FAILURES, LATE_ROWS, MODEL_LOAD, MODEL_LOAD_FAILURES, Metric,
-        QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED, RUNNER_BUSY, RUNNER_RESTARTS, SCORING, SHADOW_ROWS,
-        SHED_ROWS, TRACES_DROPPED,
+        BATCH_ROWS, CANARIES_TAKEN_BACK, COMPUTE, EXPORT_FAILURES, FEATURES_DEFAULTED, LATE_ROWS, MODEL_LOAD,
+        MODEL_LOAD_FAILURES, Metric, QUEUE_WAIT, REQUEST_DURATION, REQUESTS, ROWS_SCORED, RUNNER_BUSY, RUNNER_RESTARTS,
+        SCORING, SHADOW_ROWS, SHED_ROWS, TRACES_DROPPED,
     },
 };
 
@@ -27,6 +27,7 @@ pub(super) struct Instruments {
     requests: Counter<u64>,
     request_duration: Histogram<f64>,
     rows: Counter<u64>,
+    defaulted: Counter<u64>,
     scoring: Histogram<f64>,
     queue_wait: Histogram<f64>,
     compute: Histogram<f64>,
@@ -58,6 +59,9 @@ pub(super) struct OfModel {
     pub(super) shed: Each<Reason, 6>,
     lanes: Kept<&'static str, BoundHistogram<f64>>,
     versions: Kept<u64, OfVersion>,
+    /// By the digest of the version whose features they are, in its manifest's order:
+    /// another one may come by the same number.
+    defaulted: Kept<String, Vec<BoundCounter<u64>>>,
     /// Beside the versions, of which few score for nobody.
     shadows: Kept<u64, Each<ShadowOutcome, 3>>,
 }
@@ -101,6 +105,7 @@ impl Instruments {
             requests: REQUESTS.counted(&meter),
             request_duration: REQUEST_DURATION.seconds(&meter),
             rows: ROWS_SCORED.counted(&meter),
+            defaulted: FEATURES_DEFAULTED.counted(&meter),
             scoring: SCORING.seconds(&meter),
             queue_wait: QUEUE_WAIT.seconds(&meter),
             compute: COMPUTE.seconds(&meter),
@@ -143,6 +148,7 @@ impl Instruments {
             shed: Each::new(Reason::ALL, |reason| self.shed.bind(&SHED_ROWS.labelled([model, reason.as_str()]))),
             lanes: Kept::default(),
             versions: Kept::default(),
+            defaulted: Kept::default(),
             shadows: Kept::default(),
         };
         self.models.with(model, bind, update);
@@ -166,6 +172,24 @@ impl Instruments {
         self.of_model(model, |of_model| {
             of_model.versions.with(&version, bind, |of_version| update(of_model, of_version));
         });
+    }
+
+    /// A counter for each feature of a version.
+    pub(super) fn of_features<'n>(
+        &self,
+        model: &str,
+        digest: &str,
+        names: impl Iterator<Item = &'n str>,
+        update: impl FnOnce(&[BoundCounter<u64>]),
+    ) {
+        let bound = |name: &str| {
+            let counter = self.defaulted.bind(&FEATURES_DEFAULTED.labelled([model, name]));
+            // Seen before a row leaves it out.
+            counter.add(0);
+            counter
+        };
+        let bind = || names.map(bound).collect();
+        self.of_model(model, |of_model| of_model.defaulted.with(digest, bind, |counters| update(counters)));
     }
 
     /// So many more rows of a version that scored them for nobody.

@@ -173,6 +173,16 @@ impl Metrics {
         self.0.of_version(model, version, |_, of_version| of_version.rows.add(outcome, rows));
     }
 
+    /// So many rows left out each of the features that these are the `names` of, those of
+    /// the version with this digest.
+    pub fn defaulted<'n>(&self, model: &str, digest: &str, names: impl Iterator<Item = &'n str>, rows: &[u64]) {
+        self.0.of_features(model, digest, names, |counters| {
+            for (counter, rows) in counters.iter().zip(rows).filter(|(_, rows)| **rows > 0) {
+                counter.add(*rows);
+            }
+        });
+    }
+
     /// So many rows will never run.
     pub fn shed(&self, model: &str, reason: Reason, rows: usize) {
         self.0.of_model(model, |of_model| of_model.shed.add(reason, rows));

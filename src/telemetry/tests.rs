@@ -20,6 +20,7 @@ fn measured() -> Exposition {
     metrics.waited("merchant_gmv", Duration::from_micros(40));
     metrics.scored("merchant_gmv", "bulk", Duration::from_millis(4));
     metrics.rows("merchant_gmv", 3, RowsOutcome::Ok, 4);
+    metrics.defaulted("merchant_gmv", "5f3c", ["city"].into_iter(), &[2]);
     metrics.shed("merchant_gmv", Reason::Expired, 7);
     metrics.runner_replaced();
     metrics.runner_worked(Duration::from_millis(1500));
@@ -189,4 +190,18 @@ fn metrics_that_nobody_reads_can_be_updated() {
     metrics.pass(&pass(1, 0));
     metrics.request("souk.v1.X/Y", "OK", Duration::ZERO);
     metrics.observe_queue(|| unreachable!("nobody reads it"));
+}
+
+#[test]
+fn a_feature_is_one_counter_whichever_version_has_it_where() {
+    let (metrics, exposition) = Metrics::new().unwrap();
+    metrics.defaulted("m", "first", ["city", "area"].into_iter(), &[0, 2]);
+    metrics.defaulted("m", "second", ["area", "rating"].into_iter(), &[3, 0]);
+    // It is bound by now.
+    metrics.defaulted("m", "first", ["city", "area"].into_iter(), &[0, 1]);
+    let of =
+        |feature: &str, rows: u64| format!(r#"souk_features_defaulted_total{{feature="{feature}",model="m"}} {rows}"#);
+    let mut counted = lines(&exposition, "souk_features_defaulted_total");
+    counted.sort();
+    assert_eq!(counted, [of("area", 6), of("city", 0), of("rating", 0)]);
 }

@@ -11,6 +11,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_prost::ProstCodec;
 
 use super::common::{
+    program::{souk, stderr},
     rows::{forecasts_of, merchants},
     server::{Launch, TestServer},
 };
@@ -173,5 +174,20 @@ async fn a_caller_that_reads_nothing_holds_the_exit_as_long_as_the_setting_says(
     assert_eq!(server.exit(Duration::from_secs(5)).await.code(), Some(1), "{}", server.log());
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert!(server.log().contains("server.drain_timeout"), "{}", server.log());
+    drop(stalled);
+}
+
+#[tokio::test]
+async fn a_server_that_drains_is_not_ready_for_health_checks() {
+    let server = Launch::new().set("server.drain_timeout", "2m").serving().await;
+    let mut watched = watch(&server).await;
+    // Keeps the server from its end.
+    let stalled = stalled(&server).await;
+    server.terminate();
+    assert_eq!(watched.message().await.unwrap().unwrap().status().as_str_name(), "NOT_SERVING");
+    let (folder, url) = (tempfile::tempdir().unwrap(), format!("http://{}", server.http));
+    let output = souk(folder.path(), &["health", "--addr", &url]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", server.log());
+    assert!(stderr(&output).contains("/readyz: 503 Service Unavailable: it stops"), "{}", stderr(&output));
     drop(stalled);
 }

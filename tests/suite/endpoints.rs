@@ -9,6 +9,7 @@ use tonic::codec::CompressionEncoding;
 use super::common::{
     models,
     rows::{featureless, forecasts_of, golden_merchants, merchants, not_a_number, portraits_of, users},
+    scrape::value,
     server::Launch,
 };
 
@@ -140,6 +141,10 @@ async fn what_was_left_out_is_named() {
         assert!(defaulted.iter().any(|found| found == name), "no {name} in {defaulted:?}");
     }
     assert!(!defaulted.iter().any(|found| found == "daily_gmv"), "{defaulted:?}");
+    for (feature, rows) in [("rating", 1.0), ("city", 1.0), ("daily_gmv", 0.0)] {
+        let counted = format!(r#"souk_features_defaulted_total{{feature="{feature}",model="merchant_gmv"}}"#);
+        assert_eq!(value(&server, &counted).await, Some(rows), "{feature}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Health, readiness and reflection: what a load balancer and a person see.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::TcpListener, process::Output};
 
 use tokio_stream::StreamExt as _;
 use tonic_health::pb::HealthCheckRequest;
@@ -8,6 +8,7 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use super::common::{
     models::Copy,
+    program::{souk, stderr, stdout},
     server::{Launch, TestServer, empty_root},
 };
 
@@ -163,6 +164,63 @@ async fn a_server_with_only_broken_models_is_not_serving_and_says_why() {
     // Alive all the same: a restart would not help.
     assert_eq!(server.get("/livez").await.0, 200);
     assert!(reflected(&server).await.contains(GMV) && reflected_alpha(&server).await.contains(GMV));
+}
+
+/// `souk health` of the settings whose http port this is.
+fn asked(listen: &str, more: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("models")).unwrap();
+    std::fs::write(folder.path().join("souk.toml"), format!("[server]\nhttp_listen = \"{listen}\"\n")).unwrap();
+    souk(folder.path(), &[&["health"], more].concat()).output().unwrap()
+}
+
+/// It ended with this code, and said one line with these texts, or nothing where there are none.
+fn assert_says(output: &Output, code: i32, texts: &[&str]) {
+    let said = stderr(output);
+    assert_eq!((output.status.code(), stdout(output).as_str()), (Some(code), ""), "{said}");
+    assert_eq!(said.lines().count(), usize::from(!texts.is_empty()), "{said}");
+    texts.iter().for_each(|text| assert!(said.contains(text), "no {text:?} in {said}"));
+}
+
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn the_command_for_health_checks_is_silent_about_a_server_that_is_ready() {
+    let server = Launch::new().serving().await;
+    assert_says(&asked(&server.http.to_string(), &[]), 0, &[]);
+    // Everywhere is here too.
+    assert_says(&asked(&format!("0.0.0.0:{}", server.http.port()), &[]), 0, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("http://{}", server.http);
+    assert_says(&souk(folder.path(), &["health", "--addr", &url]).output().unwrap(), 0, &[]);
+}
+
+#[tokio::test]
+async fn the_command_for_health_checks_tells_alive_from_ready() {
+    let (_folder, root) = empty_root();
+    let server = Launch::new().set("models.root", root.display()).listening().await;
+    let listen = server.http.to_string();
+    assert_says(&asked(&listen, &[]), 1, &[&listen, "/readyz", "503 Service Unavailable", "no version answers"]);
+    assert_says(&asked(&listen, &["--live"]), 0, &[]);
+}
+
+#[test]
+fn the_command_for_health_checks_says_where_nobody_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = listener.local_addr().unwrap().to_string();
+    // Connections wait in its queue, which nobody takes them out of.
+    assert_says(&asked(&listen, &[]), 1, &[&listen, "no answer within 3 s"]);
+    drop(listener);
+    // Port 1 of this machine: nobody who has no privileges can take it meanwhile.
+    assert_says(&asked("127.0.0.1:1", &[]), 1, &["127.0.0.1:1", "can't connect", "Connection refused"]);
+}
+
+#[test]
+fn the_command_for_health_checks_refuses_settings_as_the_server_does() {
+    assert_says(&asked("127.0.0.1:0", &[]), 2, &["server.http_listen = 127.0.0.1:0"]);
+    let wrong = asked("everywhere", &[]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("server.http_listen"), "{}", stderr(&wrong));
+    assert_says(&asked("127.0.0.1:1", &["--addr", "127.0.0.1:1"]), 2, &["--addr 127.0.0.1:1", "wanted a URL"]);
 }
 
 #[cfg(feature = "torch")]

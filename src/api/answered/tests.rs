@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use prost::Message as _;
 use tonic::Request;
@@ -5,7 +7,7 @@ use tonic::Request;
 use super::*;
 use crate::{
     api::{
-        GmvEndpoint,
+        GmvEndpoint, Scoring,
         frames::{MerchantGmvService as _, PredictGmvRequest},
         proto::v1::{Merchant, MerchantFeatures, PredictGmvResponse, gmv_result::Outcome},
     },
@@ -122,4 +124,34 @@ async fn what_one_version_has_no_time_for_is_refused_for_all() {
     assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
     // Those that were admitted left.
     assert!(one.predict(of(1).iter().map(|id| merchant(id, 1.0)).collect(), "").await.is_ok());
+}
+
+#[tokio::test]
+async fn what_rows_left_out_is_counted_as_replies_name_it() {
+    let (metrics, exposition) = Metrics::new().unwrap();
+    let model = fixture::with_arms("merchant_gmv", &SPLIT);
+    let traffic = Arc::clone(model.traffic.as_ref().unwrap());
+    let scoring = Scoring { metrics, ..fixture::scoring("merchant_gmv", model, 1024) };
+    let server = Server { endpoint: GmvEndpoint::new(scoring), traffic };
+    let mut merchants: Vec<Bytes> = ids(60).iter().map(|id| merchant(id, 1.0)).collect();
+    // One that no version can encode.
+    merchants.push(merchant("m", f64::NAN));
+    let mut named = BTreeMap::<String, u64>::new();
+    for merchants in [&merchants[..20], &merchants[20..]] {
+        let reply = server.predict(merchants.to_vec(), "").await.unwrap();
+        for name in reply.results.into_iter().flat_map(|result| result.defaulted_features) {
+            *named.entry(name).or_default() += 1;
+        }
+    }
+    // Of the request, and no feature.
+    assert_eq!(named.remove("as_of"), Some(60));
+    assert!(!named.is_empty());
+    let text = exposition.text().unwrap();
+    let counted = text.lines().filter(|line| line.starts_with("souk_features_defaulted_total"));
+    let counted: Vec<&str> = counted.filter(|line| !line.ends_with(" 0")).collect();
+    let wanted = named.iter().map(|(feature, rows)| {
+        format!(r#"souk_features_defaulted_total{{feature="{feature}",model="merchant_gmv"}} {rows}"#)
+    });
+    let wanted: Vec<_> = wanted.collect();
+    assert!(counted.len() == wanted.len() && wanted.iter().all(|line| counted.contains(&line.as_str())), "{text}");
 }

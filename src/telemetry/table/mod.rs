@@ -69,6 +69,7 @@ pub const METRICS: &[Metric] = &[
     REQUESTS,
     REQUEST_DURATION,
     ROWS_SCORED,
+    FEATURES_DEFAULTED,
     SCORING,
     QUEUE_WAIT,
     COMPUTE,

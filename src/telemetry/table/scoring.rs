@@ -24,6 +24,13 @@ pub(in crate::telemetry) const ROWS_SCORED: Metric = Metric::counter(
      number is an `INTERNAL` of its row), `failed` (the model failed on them), `refused` (can't be encoded).",
 );
 
+pub(in crate::telemetry) const FEATURES_DEFAULTED: Metric = Metric::counter(
+    "souk_features_defaulted_total",
+    Unit::Of("rows"),
+    &["model", "feature"],
+    "Rows of replies whose request left this feature out, so that the manifest's default stood in for it.",
+);
+
 pub(in crate::telemetry) const SCORING: Metric = Metric::durations(
     "souk_scoring_seconds",
     &["model", "lane"],
