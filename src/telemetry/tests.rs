@@ -190,3 +190,16 @@ fn metrics_that_nobody_reads_can_be_updated() {
     metrics.request("souk.v1.X/Y", "OK", Duration::ZERO);
     metrics.observe_queue(|| unreachable!("nobody reads it"));
 }
+
+#[test]
+fn rows_that_never_ran_are_no_scoring() {
+    let (metrics, exposition) = Metrics::new().unwrap();
+    let journeys = Journeys::new(metrics);
+    for shed in [None, Some(Reason::QueueFull)] {
+        let journey = journeys.begin("souk.v1.X/Y", None);
+        journey.add(Leg { shed, ..Leg::of(std::time::Instant::now()) });
+        journey.end("OK");
+    }
+    let text = exposition.text().unwrap();
+    assert!(text.contains("souk_scoring_seconds_count{lane=\"interactive\",model=\"merchant_gmv\"} 1\n"), "{text}");
+}
