@@ -105,7 +105,7 @@ ROWS = {
         chart(
             "Scoring",
             "s",
-            "From the moment a version was asked for rows of a request until it had answered or refused them.",
+            "From the moment a version was asked for rows of a request until it had answered them. Without rows that never ran.",
             quantiles("souk_scoring_seconds", MODEL, "model, lane"),
         ),
         chart(

@@ -47,14 +47,19 @@ where
     let of_messages = call.clone();
     let incoming = Incoming { inbound, call, drain: drain.clone(), last_call: None, ended: false };
     let answered = stream::unfold(incoming, Incoming::next)
-        .map(move |message| {
-            let followed = Message::of(&of_messages);
-            let call = Call { journey: followed.journey.clone(), ..of_messages.clone() };
-            let answered = message.map(|message| answer(message, call));
+        .map(move |came| {
+            let followed = came.is_message().then(|| Message::of(&of_messages));
+            let journey = followed.as_ref().and_then(|followed| followed.journey.clone());
+            let call = Call { journey, ..of_messages.clone() };
+            let answered = came.message().map(|message| answer(message, call));
             async move {
-                let mut followed = followed;
-                let answered = answered?.await;
-                followed.code = answered.as_ref().map_or_else(Status::code, Coded::code);
+                let answered = match answered {
+                    Ok(answered) => answered.await,
+                    Err(status) => Err(status),
+                };
+                if let Some(mut followed) = followed {
+                    followed.code = answered.as_ref().map_or_else(Status::code, Coded::code);
+                }
                 answered
             }
         })
@@ -90,6 +95,36 @@ impl Drop for Message {
     }
 }
 
+/// What a stream brought.
+#[derive(Debug)]
+enum Came<M> {
+    Message(M),
+    /// A message that can't be read, or is too large.
+    Fault(Status),
+    /// No message: the stream ends early.
+    End(Status),
+}
+
+impl<M> Came<M> {
+    fn is_message(&self) -> bool {
+        !matches!(self, Self::End(_))
+    }
+
+    fn message(self) -> Result<M, Status> {
+        match self {
+            Self::Message(message) => Ok(message),
+            Self::Fault(status) | Self::End(status) => Err(status),
+        }
+    }
+
+    /// What is wrong with a message is said by who reads it; a connection's fault has a source.
+    fn failed(status: Status) -> Self {
+        let is_of_connection = std::error::Error::source(&status).is_some() || status.code() == Code::Cancelled;
+        let status = oversize::of_stream(status);
+        if is_of_connection { Self::End(status) } else { Self::Fault(status) }
+    }
+}
+
 /// The messages of a stream, up to its end, its deadline or the drain's.
 struct Incoming<M> {
     inbound: Streaming<M>,
@@ -100,29 +135,32 @@ struct Incoming<M> {
 }
 
 impl<M> Incoming<M> {
-    async fn next(mut self) -> Option<(Result<M, Status>, Self)> {
+    async fn next(mut self) -> Option<(Came<M>, Self)> {
         if self.ended {
             return None;
         }
-        let message = self.read().await.transpose()?;
-        self.ended = message.is_err();
-        Some((message, self))
+        let came = self.read().await?;
+        self.ended = !matches!(came, Came::Message(_));
+        Some((came, self))
     }
 
-    /// The next message; what ends the stream early is a status.
-    async fn read(&mut self) -> Result<Option<M>, Status> {
+    /// The next message, or what ends the stream early.
+    async fn read(&mut self) -> Option<Came<M>> {
         let last_call = self.last_call;
+        let draining = || Some(Came::End(ScoreError::Draining.into()));
         tokio::select! {
             biased;
-            () = at(last_call) => Err(ScoreError::Draining.into()),
-            () = at(self.call.deadline.map(|deadline| deadline.0.into())) => Err(ScoreError::DeadlinePassed.into()),
+            () = at(last_call) => draining(),
+            () = at(self.call.deadline.map(|deadline| deadline.0.into())) => {
+                Some(Came::End(ScoreError::DeadlinePassed.into()))
+            }
             message = self.inbound.message() => {
                 if self.drain.has_begun() && last_call.is_none() {
                     self.last_call = Some(Instant::now() + LAST_CALL);
                 }
-                message.map_err(oversize::of_stream)
+                message.map_or_else(|status| Some(Came::failed(status)), |message| message.map(Came::Message))
             }
-            () = quiet(&self.drain) => Err(ScoreError::Draining.into()),
+            () = quiet(&self.drain) => draining(),
         }
     }
 }
@@ -155,5 +193,27 @@ impl<T> Stream for Held<T> {
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
         self.stream.as_mut().poll_next(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_message_is_its_own_and_what_ends_a_stream_is_of_no_message() {
+        let of_message = [
+            (Status::out_of_range("too large"), Code::ResourceExhausted),
+            (Status::internal("failed to decode"), Code::Internal),
+        ];
+        for (status, wanted) in of_message {
+            let came = Came::<()>::failed(status);
+            assert!(came.is_message());
+            assert_eq!(came.message().unwrap_err().code(), wanted);
+        }
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        for status in [Status::from_error(broken.into()), Status::cancelled("left")] {
+            assert!(!Came::<()>::failed(status).is_message());
+        }
     }
 }

@@ -55,13 +55,13 @@ impl Measured {
     }
 }
 
-/// By host and port, as Prometheus tells them apart; a container's host is its own.
 /// Follows requests as far as the settings allow.
 fn journeys(telemetry: &TelemetryConfig, metrics: &Metrics) -> Journeys {
     let journeys = Journeys::new(metrics.clone());
     if telemetry.log_entities { journeys.with_entities() } else { journeys }
 }
 
+/// By host and port, as Prometheus tells them apart; a container's host is its own.
 fn identity(address: Option<SocketAddr>) -> Identity {
     let host = host();
     let instance = address.map_or(host.clone(), |address| format!("{host}:{}", address.port()));

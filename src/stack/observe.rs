@@ -206,7 +206,8 @@ impl Observed {
     fn count_rows_as(&self, outcome: RowsOutcome) {
         let (model, version) = self.model.identity();
         self.metrics.rows(model, version, outcome, self.rows);
-        self.tell(|leg| leg);
+        let failed = if outcome == RowsOutcome::Failed { self.rows } else { 0 };
+        self.tell(|leg| Leg { failed, ..leg });
     }
 }
 

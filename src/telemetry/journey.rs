@@ -219,7 +219,8 @@ impl Journeys {
     }
 
     fn ended(&self, ended: &Ended, journey: &Followed) {
-        for leg in &ended.legs {
+        // A refusal takes no time, and would make a server in need look quick.
+        for leg in ended.legs.iter().filter(|leg| leg.shed.is_none()) {
             self.0.metrics.scored(&leg.model, leg.lane, leg.took);
         }
         self.0.noted.note(ended);

@@ -205,3 +205,16 @@ fn a_feature_is_one_counter_whichever_version_has_it_where() {
     counted.sort();
     assert_eq!(counted, [of("area", 6), of("city", 0), of("rating", 0)]);
 }
+
+#[test]
+fn rows_that_never_ran_are_no_scoring() {
+    let (metrics, exposition) = Metrics::new().unwrap();
+    let journeys = Journeys::new(metrics);
+    for shed in [None, Some(Reason::QueueFull)] {
+        let journey = journeys.begin("souk.v1.X/Y", None);
+        journey.add(Leg { shed, ..Leg::of(std::time::Instant::now()) });
+        journey.end("OK");
+    }
+    let text = exposition.text().unwrap();
+    assert!(text.contains("souk_scoring_seconds_count{lane=\"interactive\",model=\"merchant_gmv\"} 1\n"), "{text}");
+}

@@ -65,7 +65,9 @@ async fn callers_requests_and_their_batches_hang_together() {
     let (_folder, launch) = marked::launch();
     // Batches of eight rows, which wait until they are full.
     let launch = launch.set("telemetry.otlp_endpoint", &collector.url).set("telemetry.sample_ratio", 1);
-    let server = launch.set("batch.max_rows", 8).set("batch.linger", "60s").serving().await;
+    let launch = launch.set("batch.max_rows", 8).set("batch.linger", "60s");
+    // A busy machine refuses none of them.
+    let server = launch.set("batch.queue_wait", "60s").serving().await;
     let client = server.gmv().await;
     let call = async |caller| {
         let sent = traceparent(caller);
@@ -111,7 +113,8 @@ async fn errors_and_the_slowest_are_there_at_ratio_0_and_others_are_not() {
     let (_folder, launch) = marked::launch();
     let launch = launch.set("telemetry.otlp_endpoint", &collector.url).set("telemetry.sample_ratio", 0);
     let begun = Instant::now();
-    let server = launch.serving().await;
+    // A busy machine refuses none of them.
+    let server = launch.set("batch.queue_wait", "60s").serving().await;
     let mut client = server.gmv().await;
     for reply in join_all((0..REQUESTS).map(async |_| client.clone().predict_gmv(of(1.0)).await.unwrap())).await {
         assert_eq!(reply.metadata().get(Context::HEADER), None);
@@ -163,7 +166,7 @@ async fn serves_without(url: &str) {
     let begun = Instant::now();
     let (_folder, launch) = marked::launch();
     let launch: Launch = launch.set("telemetry.otlp_endpoint", url).set("telemetry.sample_ratio", 1);
-    let server = launch.serving().await;
+    let server = launch.set("batch.queue_wait", "60s").serving().await;
     let mut client = server.gmv().await;
     server.logs(WARNING).await;
     let failures = async || value(&server, r#"souk_telemetry_export_failures_total{signal="traces"}"#).await.unwrap();

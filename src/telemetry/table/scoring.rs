@@ -34,8 +34,8 @@ pub(in crate::telemetry) const FEATURES_DEFAULTED: Metric = Metric::counter(
 pub(in crate::telemetry) const SCORING: Metric = Metric::durations(
     "souk_scoring_seconds",
     &["model", "lane"],
-    "From the moment a version was asked for rows of a request until it had answered or refused them; `lane` is \
-     `interactive` or `bulk`.",
+    "From the moment a version was asked for rows of a request until it had answered them, without those that never \
+     ran (`souk_shed_rows_total`); `lane` is `interactive` or `bulk`.",
 );
 
 pub(in crate::telemetry) const QUEUE_WAIT: Metric = Metric::durations(
