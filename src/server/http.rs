@@ -33,8 +33,9 @@ use crate::{
     telemetry::{Exposition, Metrics, Port},
 };
 
-/// Connections at a time: many more than there are probes and people.
-const CONNECTIONS: u32 = 64;
+/// Connections at a time. A tab with the page holds up to six for as long as it is open,
+/// and probes come by the same door: so many that people's tabs leave room for `/livez`.
+pub(super) const CONNECTIONS: u32 = 512;
 
 /// How long a request's head may take, and a connection be idle before it; probes
 /// wait no longer than some seconds themselves.

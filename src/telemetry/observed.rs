@@ -1,10 +1,12 @@
 //! What is not counted as it happens, but read when somebody wants to know.
 
+use std::sync::Arc;
+
 use tokio::runtime::{Handle, RuntimeMetrics};
 
 use super::{
     Difference, Live, Metric, Metrics,
-    process::{self, Process},
+    process::{self, Process, Processes},
     table::{
         ADMITTED_ROWS, DRAINING, IO_BUSY, IO_TASKS, IO_TASKS_QUEUED, IO_THREADS, MODEL_AGE, MODEL_LIVE, PROCESS_CPU,
         PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT, PROCESS_START, PROCESS_THREADS, PROCESS_VIRTUAL,
@@ -97,13 +99,18 @@ impl Metrics {
         let meter = &self.0.meter;
         // The system says how long it runs already: asked once, since it says so in
         // hundredths and the sum would waver.
-        let began = Process::now().and_then(|process| process.began());
+        let processes = Arc::new(Processes::default());
+        let began = processes.now().and_then(|process| process.began());
         PROCESS_START.observed_alone(meter, move || began);
-        PROCESS_CPU.observed_alone(meter, || Some(Process::now()?.cpu_seconds()));
-        PROCESS_RESIDENT.observed_alone(meter, || Some(Process::now()?.resident_bytes()));
-        PROCESS_VIRTUAL.observed_alone(meter, || Some(Process::now()?.virtual_bytes()));
-        PROCESS_THREADS.observed_alone(meter, || Some(Process::now()?.threads()));
-        PROCESS_OPEN_FDS.observed_alone(meter, process::open_descriptors);
+        let observe = |metric: Metric, figure: fn(&Process) -> Option<f64>| {
+            let processes = Arc::clone(&processes);
+            metric.observed_alone(meter, move || figure(&processes.now()?));
+        };
+        observe(PROCESS_CPU, |process| Some(process.cpu_seconds()));
+        observe(PROCESS_RESIDENT, |process| Some(process.resident_bytes()));
+        observe(PROCESS_VIRTUAL, |process| Some(process.virtual_bytes()));
+        observe(PROCESS_THREADS, |process| Some(process.threads()));
+        observe(PROCESS_OPEN_FDS, Process::descriptors);
         PROCESS_MAX_FDS.observed_alone(meter, process::most_descriptors);
     }
 }

@@ -23,7 +23,9 @@ test('charts move under load', async ({ open }) => {
   try {
     await expect.poll(() => number(requests)).toBeGreaterThan(0);
     await expect.poll(() => canvas.evaluate((element) => element.toDataURL())).not.toBe(before);
-    await expect(page.locator('#overview tbody tr').first()).not.toContainText(' 0 0');
+    const heads = await page.locator('#overview thead th').allTextContents();
+    const rate = page.locator('#overview tbody tr', { hasText: 'merchant_gmv' }).locator('th, td').nth(heads.indexOf('Requests/s'));
+    await expect.poll(() => number(rate)).toBeGreaterThan(0);
     // What it says in words moves with it.
     await expect(page.getByRole('img', { name: /^Requests, to versions, \/s\. median .* at \d\d:\d\d:\d\d$/ }).first()).toBeAttached();
     await expect(page.locator('#calls tbody')).toContainText('PredictGmv');
@@ -94,6 +96,83 @@ test('a server that ends is told, with how old the data are, and one that comes 
   } finally {
     await server.remove();
   }
+});
+
+test('who asks twice at once, or is told again what is known, has no point twice', async ({ open }) => {
+  const page = await open(held.server);
+  const load = new Load(held.server.grpc);
+  try {
+    await expect(page.locator('#calls tbody')).toContainText('PredictGmv');
+    const found = await page.evaluate(async () => {
+      const { Feed } = await import('/page/feed.js');
+      const feed = new Feed();
+      await feed.ask();
+      const begun = feed.times.length;
+      while (feed.times.length < begun + 3) {
+        await Promise.all([feed.ask(), feed.ask()]);
+        await new Promise((done) => { setTimeout(done, 300); });
+      }
+      // An answer to an older question: all points once more.
+      const own = window.fetch;
+      window.fetch = (path, options) => own(path.split('?')[0], options);
+      await feed.ask();
+      const lengths = feed.select('calls').map((one) => one.values.length);
+      return { failure: String(feed.failure), times: feed.times, lengths: [...new Set(lengths)] };
+    });
+    expect(found.failure).toBe('null');
+    expect(found.lengths).toEqual([found.times.length]);
+    found.times.slice(1).forEach((time, index) => expect(time).toBeGreaterThan(found.times[index]));
+  } finally {
+    await load.stop();
+  }
+});
+
+test('an answer that cannot be shown is told, and the next one is', async ({ browser }) => {
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(held.server.url);
+  await expect(page.locator('#age')).toHaveText('live');
+  await page.route('**/page/state', async (route) => {
+    const reply = await route.fetch();
+    await route.fulfill({ response: reply, json: { ...await reply.json(), models: null } });
+  });
+  await expect(page.locator('#age')).toHaveText(/^\d+ s old$/);
+  await expect(page.getByRole('alert')).toContainText('cannot be shown');
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
+  await expect(page.locator('#age')).toHaveText('live');
+  await expect(page.getByRole('alert')).toBeEmpty();
+  await page.context().close();
+});
+
+test('a model that is gone is shown no longer, and has charts again when it is back', async ({ open }) => {
+  const page = await open(held.server);
+  await expect(page.getByRole('article', { name: 'user_portrait' })).toBeVisible();
+  await page.route('**/page/state', async (route) => {
+    const reply = await route.fetch();
+    const state = await reply.json();
+    await route.fulfill({ response: reply, json: { ...state, models: state.models.filter(({ name }) => name !== 'user_portrait') } });
+  });
+  await expect(page.getByRole('article', { name: 'user_portrait' })).toHaveCount(0);
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
+  const back = page.getByRole('article', { name: 'user_portrait' });
+  await back.scrollIntoViewIfNeeded();
+  await expect(back.locator('canvas').first()).toBeVisible();
+});
+
+test('more lines than a chart has colours are told as others, and percentiles are never added up', async ({ open }) => {
+  const page = await open(held.server);
+  const methods = [...'abcdefgh'].map((letter, index) => ({ of: `x.Y/${letter}`, rate: index === 0 ? 500 : 10 + index }));
+  await page.route('**/page/history*', async (route) => {
+    const reply = await route.fetch();
+    const points = await reply.json();
+    const values = (value) => points.times.map(() => value);
+    const made = methods.flatMap(({ of, rate }) => [{ figure: 'calls', of, by: 'OK', values: values(rate) }, { figure: 'call_p99', of, values: values(rate) }]);
+    await route.fulfill({ response: reply, json: { ...points, series: [...made, { figure: 'call_p99', of: 'z.Y/a', values: values(3) }] } });
+  });
+  await page.reload();
+  const legend = (chart) => page.locator('#calls figure', { hasText: chart }).locator('.legend li');
+  await expect(legend('Calls by method')).toHaveText(['a500', 'e14', 'f15', 'g16', 'h17', 'others36']);
+  await expect(legend('Latency by method')).toHaveText(['a500 s', 'd13 s', 'e14 s', 'f15 s', 'g16 s', 'h17 s']);
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
 });
 
 test('a server without a model says what to do', async ({ open }) => {

@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const FRESH: Duration = Duration::from_millis(500);
 
 /// Asks that may wait: one for each connection that there can be.
-const WAITING: usize = 64;
+const WAITING: usize = super::super::http::CONNECTIONS as usize;
 
 /// What a browser asks for.
 pub(super) enum Ask {
@@ -71,7 +71,9 @@ impl Writer {
 
     fn measure(&mut self) {
         let reading = self.sources.exposition.reading();
-        self.history.add(SystemTime::now(), self.begun.elapsed(), reading);
+        let passed = self.begun.elapsed();
+        // The system's clock may be set back, and points only follow each other.
+        self.history.add(self.started + passed, passed, reading);
     }
 
     /// Who has left meanwhile needs no answer.

@@ -45,7 +45,7 @@ impl Series {
     }
 }
 
-fn is_nothing(value: f32) -> bool {
+pub(super) fn is_nothing(value: f32) -> bool {
     value == 0.0 || value.is_nan()
 }
 

@@ -11,6 +11,9 @@ const BREAK = 10;
 /** Codes that tell of a fault of the server, or of too much to do. */
 const FAULTS = new Set(['INTERNAL', 'UNKNOWN', 'UNAVAILABLE', 'RESOURCE_EXHAUSTED', 'DEADLINE_EXCEEDED', 'DATA_LOSS']);
 
+/** Methods that nothing is promised of, as in the alerts: health, reflection, and none. */
+const ASIDE = /^(grpc[.].*|other)$/;
+
 /** Share of calls with such a code from which on it is told: what the alerts allow. */
 const FAULTY = 0.001;
 
@@ -26,7 +29,8 @@ const NEAR = 0.8;
 /** Characters of a sentence that is told in full elsewhere. */
 const SHORT = 140;
 
-const short = (said) => (said.length > SHORT ? `${said.slice(0, SHORT)}…` : said);
+/** What is told may be empty, as where a version was rejected without a word. */
+const short = (said = 'the log says why') => (said.length > SHORT ? `${said.slice(0, SHORT)}…` : said);
 
 const bad = (key, said, to) => ({ key, kind: 'bad', said, to });
 const look = (key, said, to) => ({ key, kind: 'busy', said, to });
@@ -96,13 +100,14 @@ function ofGuard({ name, labels, guard }) {
 }
 
 function ofCalls(feed) {
-  const lately = feed.state.lately.figures.filter((one) => one.figure === 'calls');
+  const lately = feed.state.lately.figures.filter((one) => one.figure === 'calls' && !ASIDE.test(one.of));
   const total = (found) => found.reduce((sum, one) => sum + one.value, 0);
   const faults = lately.filter((one) => FAULTS.has(one.by));
   const share = total(faults) / total(lately);
   if (!(share > FAULTY)) return [];
   const codes = [...new Set(faults.map((one) => one.by))];
-  const begun = feed.select('calls').filter((one) => codes.includes(one.by)).map((one) => since(feed.times, one.values, (value) => value > 0));
+  const ours = feed.select('calls').filter((one) => codes.includes(one.by) && !ASIDE.test(one.of));
+  const begun = ours.map((one) => since(feed.times, one.values, (value) => value > 0));
   const first = Math.min(...begun.filter((at) => at !== null));
   return [bad('calls', `${percent(share)} of the calls of the last minute ended with ${list(codes)}${
     Number.isFinite(first) ? `, and it goes on${from(first)}` : ''}.`, 'calls')];

@@ -44,6 +44,7 @@ export class Chart {
   #shown = null;
   #seen = false;
   #table = null;
+  #observers = [];
 
   constructor(about) {
     this.#about = about;
@@ -53,12 +54,24 @@ export class Chart {
     this.drawing.className = 'drawing';
     this.drawing.setAttribute('role', 'img');
     all.add(this);
-    new ResizeObserver(() => this.#resize()).observe(this.drawing);
+    const resized = new ResizeObserver(() => this.#resize());
+    resized.observe(this.drawing);
     // What nobody sees is not drawn.
-    new IntersectionObserver((seen) => {
-      this.#seen = seen.at(-1).isIntersecting;
+    const seen = new IntersectionObserver((entries) => {
+      this.#seen = entries.at(-1).isIntersecting;
       if (this.#seen) this.#draw();
-    }, { rootMargin: '200px' }).observe(this.element);
+    }, { rootMargin: '200px' });
+    seen.observe(this.element);
+    this.#observers = [resized, seen];
+  }
+
+  /** Lets go of all that it holds; it is not shown again. */
+  destroy() {
+    this.#observers.forEach((observer) => observer.disconnect());
+    this.#plot?.destroy();
+    this.#plot = null;
+    this.#seen = false;
+    all.delete(this);
   }
 
   /** Shows this from now on: `{ times, lines, marks, from, to }`. */
@@ -111,7 +124,7 @@ export class Chart {
   #words(index = null) {
     const { title, unit, format, empty } = this.#about;
     const { times, lines } = this.#shown;
-    const at = (values) => (index === null ? values.findLast((_, place) => place >= values.length - 2) : values[index]);
+    const at = (values) => (index === null ? values.findLast((value, place) => known(value) && place >= values.length - 2) : values[index]);
     const value = ({ values }) => { const found = at(values); return known(found) ? format(found) : NONE; };
     const nothing = !lines.some((line) => line.values.some((found) => known(found) && found !== 0));
     const legend = lines.map((line) => h('li', { key: line.label },

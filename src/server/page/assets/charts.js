@@ -3,12 +3,24 @@
 import { Chart } from '/page/chart.js';
 import { colour, number, took } from '/page/words.js';
 
-/** Charts by their names: kept, so that nothing flickers. */
+/** Charts by the model that they are of, and by their names: kept, so that nothing flickers. */
 const kept = new Map();
 
-function chart(name, about) {
-  if (!kept.has(name)) kept.set(name, new Chart(about));
-  return kept.get(name);
+function chart(of, about) {
+  if (!kept.has(of)) kept.set(of, new Map());
+  const charts = kept.get(of);
+  if (!charts.has(about.name)) charts.set(about.name, new Chart(about));
+  return charts.get(about.name);
+}
+
+/** Lets go of the charts of models that are none of these. */
+export function keep(models) {
+  const there = new Set([undefined, ...models.map((model) => model.name)]);
+  for (const [of, charts] of kept) {
+    if (there.has(of)) continue;
+    charts.forEach((one) => one.destroy());
+    kept.delete(of);
+  }
 }
 
 const REASONS = ['queue_full', 'queue_bytes', 'wait', 'deadline', 'expired', 'cancelled'];
@@ -19,7 +31,7 @@ export const WHY = {
   deadline: 'deadline too near', expired: 'expired waiting', cancelled: 'caller left',
 };
 
-/** Lines that a chart can tell apart; those beyond are put together. */
+/** Lines that a chart can tell apart. */
 const LINES = 6;
 
 /** Who takes canaries back. */
@@ -27,21 +39,51 @@ const GUARD = 'guard';
 
 const line = (label, values, colour, dash) => ({ label, values, colour, dash });
 
-/** Value by value; unknown where all are. */
-function sum(all) {
+/** Lines put together value by value; unknown where all are. */
+function together(all, put) {
   const [first = []] = all;
   return first.map((_, index) => {
     const values = all.map((values) => values[index]).filter((value) => value !== null);
-    return values.length === 0 ? null : values.reduce((one, other) => one + other, 0);
+    return values.length === 0 ? null : values.reduce((one, other) => put(one, other));
   });
 }
 
-/** Some lines by a label each, in its order; what shares a label is added up. */
-function by(series, label, look = (_one, index) => ({ colour: index % LINES })) {
+/** Rates are added up. */
+const sum = (all) => together(all, (one, other) => one + other);
+
+/** Percentiles are not: the larger one is told. */
+const larger = (all) => together(all, Math.max);
+
+const total = (values) => values.reduce((all, value) => all + (value ?? 0), 0);
+
+const peak = (values) => values.reduce((most, value) => Math.max(most, value ?? 0), 0);
+
+const plain = (_one, index) => ({ colour: index % LINES });
+
+const inOrder = (lines) => lines.sort((one, other) => one.label.localeCompare(other.label, 'en', { numeric: true }));
+
+/** The series by a label each; what shares one is put together. */
+function labelled(series, label, put) {
   const groups = new Map();
   for (const one of series) groups.set(label(one), [...(groups.get(label(one)) ?? []), one]);
-  const named = [...groups].sort(([one], [other]) => one.localeCompare(other, 'en', { numeric: true })).slice(-LINES);
-  return named.map(([name, all], index) => ({ ...line(name, sum(all.map((one) => one.values))), ...look(all[0], index) }));
+  return [...groups].map(([name, all]) => ({ label: name, values: put(all.map((one) => one.values)), one: all[0] }));
+}
+
+const looking = (look) => ({ label, values, one }, index) => ({ ...line(label, values), ...look(one, index) });
+
+/** Rates as lines, in the order of their labels. Where there are too many, the largest are
+ *  told, and the sum of all others. */
+function by(series, label, look = plain) {
+  const all = labelled(series, label, sum).sort((one, other) => total(other.values) - total(one.values));
+  if (all.length <= LINES) return inOrder(all).map(looking(look));
+  const others = sum(all.slice(LINES - 1).map((one) => one.values));
+  return [...inOrder(all.slice(0, LINES - 1)).map(looking(look)), line('others', others, LINES - 1, true)];
+}
+
+/** Percentiles as lines, in the order of their labels; where there are more than so many, the largest. */
+function slowest(series, label, look = plain, most = LINES) {
+  const all = labelled(series, label, larger).sort((one, other) => peak(other.values) - peak(one.values));
+  return inOrder(all.slice(0, most)).map(looking(look));
 }
 
 /** A version has one colour in all charts. */
@@ -62,7 +104,7 @@ const OF_MODEL = [
     name: 'time', title: 'Where time goes', unit: 'p99', format: took, empty: 'No pass in this time.',
     lines: (feed, of) => [
       line('waiting', feed.values('wait_p99', of), 5, true),
-      ...by(feed.select('compute_p99', of), (one) => `pass of ${one.version}`, ofVersion).slice(-LINES + 1),
+      ...slowest(feed.select('compute_p99', of), (one) => `pass of ${one.version}`, ofVersion, LINES - 1),
     ],
   },
   {
@@ -112,7 +154,7 @@ const OF_CALLS = [
   },
   {
     name: 'p99', title: 'Latency by method', unit: 'p99', format: took, empty: 'No call in this time.',
-    lines: (feed) => orNone(by(feed.select('call_p99'), (one) => short(one.of)), feed, 'calls'),
+    lines: (feed) => orNone(slowest(feed.select('call_p99'), (one) => short(one.of)), feed, 'calls'),
   },
 ];
 
@@ -140,19 +182,19 @@ export function what(change, before) {
   return [...told.map(said), ...gone.map((label) => `no ${label}`)].join(', ') || 'as before';
 }
 
-function show(prefix, abouts, feed, view, of) {
+function show(abouts, feed, view, of) {
   const to = feed.times.at(-1) ?? feed.now / 1000;
   const window = { times: feed.times, marks: marks(feed, of), from: to - view.seconds, to };
   const wanted = abouts.filter((about) => !about.needs || about.needs(feed, of));
   return wanted.map((about) => {
-    const found = chart(`${prefix} ${about.name}`, { ...about, title: about.title });
+    const found = chart(of, about);
     found.show({ ...window, lines: about.lines(feed, of) });
     return { element: found.element };
   });
 }
 
 /** The charts of a model, as elements. */
-export const ofModel = (feed, view, name) => show(`model ${name}`, OF_MODEL, feed, view, name);
+export const ofModel = (feed, view, name) => show(OF_MODEL, feed, view, name);
 
 /** The charts of all calls. */
-export const ofCalls = (feed, view) => show('calls', OF_CALLS, feed, view, undefined);
+export const ofCalls = (feed, view) => show(OF_CALLS, feed, view, undefined);

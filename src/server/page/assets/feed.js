@@ -32,24 +32,23 @@ export class Feed {
   #series = new Map();
   #next = 0;
   #started = null;
-  #answered = 0;
+  #asking = null;
 
-  /** Asks once. */
-  async ask() {
+  /** Asks once; who asks meanwhile waits for the same answer. */
+  ask() {
+    this.#asking ??= this.#ask().finally(() => { this.#asking = null; });
+    return this.#asking;
+  }
+
+  async #ask() {
     try {
       const [state, points] = await Promise.all([get('/page/state'), this.#points()]);
       this.#take(points);
       this.state = state;
-      this.#answered = performance.now();
       this.failure = null;
     } catch (error) {
       this.failure = error;
     }
-  }
-
-  /** Seconds since the last answer. */
-  get age() {
-    return (performance.now() - this.#answered) / 1000;
   }
 
   /** The server's clock, in milliseconds since 1970, as of the last answer. */
@@ -83,11 +82,15 @@ export class Feed {
     return get('/page/history');
   }
 
+  /** Takes in what is not here yet, by its number. */
   #take(points) {
+    const known = Math.max(this.#next - points.first, 0);
     const had = this.times.length;
-    points.times.forEach((time) => this.#time(time / 1000));
-    const asked = new Set(points.times.map((time) => time / 1000));
-    this.#append(points.series, had, this.times.slice(had).map((time) => asked.has(time)));
+    const times = points.times.slice(known).map((time) => time / 1000);
+    times.forEach((time) => this.#time(time));
+    const asked = new Set(times);
+    const fresh = points.series.map((one) => ({ ...one, values: one.values.slice(known) }));
+    this.#append(fresh, had, this.times.slice(had).map((time) => asked.has(time)));
     this.#next = points.next;
     this.#cut();
   }

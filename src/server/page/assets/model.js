@@ -1,7 +1,7 @@
 // One model: who answers, charts, versions, trials, and who changed what.
 
 import { h } from '/page/tree.js';
-import { ofModel, what } from '/page/charts.js';
+import { keep, ofModel, what } from '/page/charts.js';
 import { arms, standing } from '/page/overview.js';
 import { ago, anchor, at, empty, numbers, pill, problems, section, sentences, table } from '/page/parts.js';
 import { trial } from '/page/trial.js';
@@ -88,6 +88,7 @@ function article(feed, view, model) {
 
 /** All models. */
 export function models(feed, view) {
+  keep(feed.state.models);
   const all = feed.state.models.map((model) => article(feed, view, model));
   return all.length > 0 && section('models', 'Models', all);
 }

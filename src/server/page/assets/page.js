@@ -18,6 +18,9 @@ const place = (id) => document.getElementById(id);
 
 const feed = new Feed();
 const view = { seconds: 300, paused: false, opened: new Set(), render };
+/** When what is shown was answered, and whether the last answer could not be shown. */
+let shown = null;
+let broken = false;
 let version = null;
 let said = '';
 
@@ -43,22 +46,29 @@ function say(told) {
 
 /** How old is what is shown; each second, also where nobody answers. */
 function age() {
-  const { failure, state } = feed;
-  const seconds = feed.age;
-  const old = failure !== null && (!state || seconds > OLD);
+  const seconds = shown ? (performance.now() - shown.at) / 1000 : 0;
+  const old = !view.paused && (shown ? seconds > OLD : feed.failure !== null || broken);
   document.body.classList.toggle('old', old);
   const how = view.paused ? 'paused' : old ? 'old' : 'live';
   place('age').className = `age ${how}`;
-  place('age').textContent = !state ? '' : view.paused || old ? `${lasting(seconds)} old` : 'live';
+  place('age').textContent = !shown ? '' : view.paused || old ? `${lasting(seconds)} old` : 'live';
   notice(old);
 }
 
 function notice(old) {
-  const { state } = feed;
+  const why = feed.failure ? 'The server does not answer' : broken && 'The server’s last answer cannot be shown';
   // Its words stay the same while it is so: it is read aloud when it comes.
-  show(place('notice'), old && h('p', { class: 'notice' }, state
-    ? `The server does not answer. What is shown is as of ${clock(state.now)}; it is asked again each second.`
-    : 'The server does not answer; it is asked again each second.'));
+  show(place('notice'), old && why && h('p', { class: 'notice' }, shown
+    ? `${why}. What is shown is as of ${clock(shown.now)}; it is asked again each second.`
+    : `${why}; it is asked again each second.`));
+}
+
+/** Shows the last answer, and knows whether that went well. */
+function refresh() {
+  broken = true;
+  render();
+  broken = false;
+  shown = { at: performance.now(), now: feed.now };
 }
 
 async function ask() {
@@ -67,15 +77,22 @@ async function ask() {
   // Another program has another page.
   if (version !== null && now !== version) location.reload();
   version = now ?? version;
-  if (!feed.failure) render();
-  age();
+  try {
+    if (!feed.failure) refresh();
+  } finally {
+    age();
+  }
 }
 
 /** Asks, and again a second after it began to ask; not while nobody looks. */
 async function follow() {
   const begun = performance.now();
-  if (document.visibilityState === 'visible' && !view.paused) await ask();
-  setTimeout(follow, Math.max(SECOND - (performance.now() - begun), SECOND / 4));
+  try {
+    if (document.visibilityState === 'visible' && !view.paused) await ask();
+  } finally {
+    // Also after what went wrong, which the console tells: the next answer may do.
+    setTimeout(follow, Math.max(SECOND - (performance.now() - begun), SECOND / 4));
+  }
 }
 
 place('pause').addEventListener('click', () => {

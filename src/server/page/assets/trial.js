@@ -14,6 +14,9 @@ const LIMITS = {
   divergence: ['difference of answers', percent],
 };
 
+/** As it is written; the largest number that there is stands for all beyond it. */
+const bounded = (value, written) => (known(value) && value >= Number.MAX_VALUE ? 'beyond any limit' : written(value));
+
 const ofLabel = (model, label) => model.labels.find((one) => one.label === label && one.version)?.version ?? null;
 
 /** What could be tried, in words that can be typed. */
@@ -62,7 +65,7 @@ function used({ most, found }) {
 function limit(one) {
   const [name, written] = LIMITS[one.name];
   const title = one.head ? `${name} (${one.head})` : name;
-  return { key: one.name, cells: [title, written(one.found), used(one), known(one.most) ? written(one.most) : 'not limited', written(one.stable)] };
+  return { key: one.name, cells: [title, bounded(one.found, written), used(one), known(one.most) ? written(one.most) : 'not limited', bounded(one.stable, written)] };
 }
 
 function guard({ name, guard: found }) {

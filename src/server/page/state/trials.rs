@@ -78,7 +78,8 @@ struct Limit {
     name: &'static str,
     /// Beyond this it is broken; `null` where it is not set.
     most: Option<f64>,
-    /// What it is now.
+    /// What it is now; the largest number that there is where it is beyond all limits,
+    /// as JSON has no infinity.
     found: Option<f64>,
     /// The stable version's, which a canary may be as bad as.
     stable: Option<f64>,
@@ -93,7 +94,7 @@ pub(super) fn guard(limits: &GuardLimits, evidence: Option<&Evidence>) -> Guard 
         window: limits.window.as_secs_f64(),
         looks: limits.looks,
         rows: evidence.map(|evidence| evidence.canary.rows),
-        limits: found(limits, evidence).into(),
+        limits: found(limits, evidence).map(bounded).into(),
     }
 }
 
@@ -126,6 +127,11 @@ fn found(limits: &GuardLimits, evidence: Option<&Evidence>) -> [Limit; 5] {
     ]
 }
 
+/// See [`Limit::found`].
+fn bounded(limit: Limit) -> Limit {
+    Limit { found: limit.found.map(|found| found.clamp(f64::MIN, f64::MAX)), ..limit }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +160,6 @@ mod tests {
         assert_eq!(told["limits"][0]["stable"], 0.001);
         assert_eq!((&told["limits"][3]["found"], &told["limits"][4]["head"]), (&1.5.into(), &"expected_gmv".into()));
         assert!(told["limits"][2]["found"].is_null(), "no latency was seen");
+        assert_eq!(told["limits"][4]["found"], f64::MAX, "beyond any limit is not unknown");
     }
 }
