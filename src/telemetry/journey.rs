@@ -116,6 +116,26 @@ impl Ended {
     pub(super) fn longest(&self) -> Option<&Leg> {
         self.legs.iter().max_by_key(|leg| leg.took)
     }
+
+    /// Why rows of it were never run. Where one version refuses or fails, those of the others
+    /// are cancelled, which is no reason then.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        let reasons = || self.legs.iter().filter_map(|leg| leg.shed);
+        let cancelled = || self.code == "CANCELLED" || self.legs.iter().all(|leg| leg.shed.is_some());
+        let first = reasons().find(|reason| *reason != Reason::Cancelled);
+        first.or_else(|| reasons().next().filter(|_| cancelled()))
+    }
+
+    /// Whether it is one of health checks and reflection, which come without end and ask for
+    /// no rows.
+    pub(super) fn is_probe(&self) -> bool {
+        is_probe(self.method)
+    }
+}
+
+/// Whether this method is of health checks or reflection.
+pub(super) fn is_probe(method: &str) -> bool {
+    ["grpc.health.", "grpc.reflection."].iter().any(|package| method.starts_with(package))
 }
 
 #[cfg(test)]

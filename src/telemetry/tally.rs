@@ -61,17 +61,16 @@ impl Tally {
     /// A request is over.
     pub(super) fn count(&self, ended: &Ended) {
         let is_good = ended.code == "OK";
-        if is_good && ended.legs.is_empty() {
+        if ended.is_probe() || is_good && ended.legs.is_empty() {
             return;
         }
         self.codes.with(&ended.code, AtomicU64::default, one_more);
-        for leg in &ended.legs {
-            if let Some(reason) = leg.shed.map(Reason::as_str) {
-                self.reasons.with(&reason, AtomicU64::default, one_more);
-            } else if is_good {
-                self.rows.fetch_add(leg.rows as u64, Relaxed);
-                self.answered.with(&leg.model, Kept::default, |of| of.with(&leg.version, AtomicU64::default, one_more));
-            }
+        if let Some(reason) = ended.reason().map(Reason::as_str) {
+            self.reasons.with(&reason, AtomicU64::default, one_more);
+        }
+        for leg in ended.legs.iter().filter(|leg| is_good && leg.shed.is_none()) {
+            self.rows.fetch_add(leg.rows as u64, Relaxed);
+            self.answered.with(&leg.model, Kept::default, |of| of.with(&leg.version, AtomicU64::default, one_more));
         }
         if let Some(count) = self.took.get(bucket(ended.took)).filter(|_| is_good) {
             one_more(count);
@@ -161,8 +160,10 @@ mod tests {
         let tally = Tally::default();
         count(&tally, "OK", vec![leg(3, None)]);
         count(&tally, "OK", vec![leg(3, None), leg(4, None)]);
-        count(&tally, "RESOURCE_EXHAUSTED", vec![leg(3, Some(Reason::Wait))]);
+        count(&tally, "RESOURCE_EXHAUSTED", vec![leg(3, Some(Reason::Wait)), leg(4, Some(Reason::Cancelled))]);
         count(&tally, "INVALID_ARGUMENT", Vec::new());
+        let begun = Instant::now();
+        tally.count(&Ended::of("grpc.health.v1.Health/Watch", "CANCELLED", begun));
         let summary = tally.take().unwrap();
         assert_eq!((summary.requests, summary.rows, summary.took.count()), (4, 15, 2));
         assert_eq!(named(&summary.codes).unwrap(), "OK 2, INVALID_ARGUMENT 1, RESOURCE_EXHAUSTED 1");

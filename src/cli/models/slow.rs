@@ -56,7 +56,7 @@ fn lists(model: &str, reply: &ListSlowRequestsResponse) -> String {
 fn requests_of(model: &str, requests: &[NotedRequest]) -> String {
     let who = if model.is_empty() { "MODEL" } else { "VERSION" };
     let header = [
-        "WHEN", "TOOK", "DECODE", "QUEUE", "COMPUTE", "REPLY", "BATCH", "ROWS", "LANE", who, "METHOD", "CODE", "TRACE",
+        "WHEN", "TOOK", "DECODE", "QUEUE", "COMPUTE", "OTHER", "BATCH", "ROWS", "LANE", who, "METHOD", "CODE", "TRACE",
     ];
     table(header, requests.iter().map(|request| row(model, request)))
 }
@@ -64,8 +64,9 @@ fn requests_of(model: &str, requests: &[NotedRequest]) -> String {
 fn row(model: &str, request: &NotedRequest) -> [String; 13] {
     let [took, decode, queue, compute] =
         [request.took, request.decode, request.queue, request.compute].map(|part| span(part.as_ref()));
-    let reply = took.saturating_sub(decode + queue + compute);
-    let [took, decode, queue, compute, reply] = [took, decode, queue, compute, reply].map(millis);
+    // Reading the request, waiting for admission, and writing and sending the reply.
+    let other = took.saturating_sub(decode + queue + compute);
+    let [took, decode, queue, compute, other] = [took, decode, queue, compute, other].map(millis);
     let method = request.method.rsplit('/').next().unwrap_or_default();
     [
         moment(request.time),
@@ -73,7 +74,7 @@ fn row(model: &str, request: &NotedRequest) -> [String; 13] {
         decode,
         queue,
         compute,
-        reply,
+        other,
         request.batch_rows.to_string(),
         request.rows.to_string(),
         lane(request).into(),
@@ -161,11 +162,11 @@ mod tests {
     fn a_slow_request_is_shown_with_all_parts_of_its_time() {
         let wanted = "\
 Slowest requests of merchant_gmv in the last 5 minutes, times in ms:
-WHEN                  TOOK    DECODE  QUEUE  COMPUTE  REPLY  BATCH  ROWS  LANE         VERSION  METHOD      CODE  TRACE
+WHEN                  TOOK    DECODE  QUEUE  COMPUTE  OTHER  BATCH  ROWS  LANE         VERSION  METHOD      CODE  TRACE
 1970-01-02T00:00:00Z  12.345  0.045   9.300  2.500    0.500  256    40    interactive  3 +1     PredictGmv  OK    0af7651916cd43dd8448eb211c80319c
 
 Refused or failed requests of merchant_gmv in the last 5 minutes, times in ms:
-WHEN                  TOOK   DECODE  QUEUE  COMPUTE  REPLY  BATCH  ROWS  LANE         VERSION  METHOD      CODE                           TRACE
+WHEN                  TOOK   DECODE  QUEUE  COMPUTE  OTHER  BATCH  ROWS  LANE         VERSION  METHOD      CODE                           TRACE
 1970-01-02T00:00:00Z  0.030  -       -      -        0.030  0      40    interactive  3        PredictGmv  RESOURCE_EXHAUSTED queue_full  -";
         assert_eq!(lists("merchant_gmv", &reply()), wanted);
     }
@@ -180,7 +181,7 @@ WHEN                  TOOK   DECODE  QUEUE  COMPUTE  REPLY  BATCH  ROWS  LANE   
 Slowest requests of all models in the last 5 minutes: none
 
 Refused or failed requests of all models in the last 5 minutes, times in ms:
-WHEN                  TOOK   DECODE  QUEUE  COMPUTE  REPLY  BATCH  ROWS  LANE         MODEL           METHOD      CODE                           TRACE
+WHEN                  TOOK   DECODE  QUEUE  COMPUTE  OTHER  BATCH  ROWS  LANE         MODEL           METHOD      CODE                           TRACE
 1970-01-02T00:00:00Z  0.030  -       -      -        0.030  0      40    interactive  merchant_gmv 3  PredictGmv  RESOURCE_EXHAUSTED queue_full  -
 -                     -      -       -      -        -      0      0     -            -                           INVALID_ARGUMENT               -";
         assert_eq!(lists("", &reply), wanted);

@@ -133,6 +133,9 @@ impl Noted {
     /// A request is over. Nearly all of them are not worth it, which is seen without a
     /// lock.
     pub(super) fn note(&self, ended: &Ended) {
+        if ended.is_probe() {
+            return;
+        }
         let window = self.window(ended.begun + ended.took);
         let longest = ended.longest();
         let request = || Arc::new(NotedRequest::of(ended));
@@ -140,7 +143,7 @@ impl Noted {
             ("OK", Some(leg)) => self.of(&leg.model, |subject| subject.slow.note(window, ended.took, request)),
             ("OK", None) => {}
             (code, leg) => self.of(leg.map_or(ended.method, |leg| &leg.model), |subject| {
-                let reason = leg.and_then(|leg| leg.shed).map(super::Reason::as_str);
+                let reason = ended.reason().map(super::Reason::as_str);
                 subject.gates.pass(window, (code, reason), || self.0.refused.note(window, request));
             }),
         }
@@ -163,19 +166,13 @@ impl Noted {
 }
 
 impl NotedRequest {
-    /// All of its time that is none of the other parts: reading the request, waiting for
-    /// admission, writing the reply and sending it.
-    pub fn rest(&self) -> Duration {
-        self.took.saturating_sub(self.decode + self.queue + self.compute)
-    }
-
     pub(super) fn of(ended: &Ended) -> Self {
         let Ended { method, code, begun, took, context, ref legs, .. } = *ended;
         let asked = Self {
             at: SystemTime::now().checked_sub(begun.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH),
             method,
             code,
-            reason: None,
+            reason: ended.reason().map(super::Reason::as_str),
             model: String::new(),
             version: 0,
             versions: legs.len(),
@@ -190,7 +187,6 @@ impl NotedRequest {
         };
         let Some(leg) = ended.longest() else { return asked };
         Self {
-            reason: leg.shed.map(super::Reason::as_str),
             model: leg.model.clone(),
             version: leg.version,
             lane: leg.lane,

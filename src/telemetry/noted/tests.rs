@@ -108,7 +108,6 @@ fn a_request_is_told_by_its_longest_part() {
     let found = &slowest[0];
     assert_eq!((found.version, found.versions, found.rows, found.lane), (7, 2, 10, "bulk"));
     assert_eq!((found.decode, found.queue, found.compute), (long / 8, long / 4, long / 2));
-    assert_eq!(found.rest(), Duration::from_millis(30));
     assert_eq!(found.trace_id.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
     assert!(found.at <= SystemTime::now());
 }
@@ -201,4 +200,28 @@ fn threads_lose_none_of_the_slowest() {
     assert_eq!(millis(&noted.slowest_at(epoch))[..SLOWEST], wanted[..]);
     let refused = noted.refused_at(epoch).len() as u64;
     assert!((1..=ALIKE).contains(&refused), "{refused}");
+}
+
+#[test]
+fn the_reason_is_that_of_the_version_that_refused_and_not_of_those_that_were_cancelled_for_it() {
+    let (noted, epoch) = noted();
+    let leg = |millis, shed| Leg { shed, ..leg("m", Duration::from_millis(millis)) };
+    let cancelled = leg(80, Some(Reason::Cancelled));
+    let note = |code, other| {
+        noted.note(&Ended { code, ..ended(epoch, Duration::from_millis(90), vec![cancelled.clone(), other]) });
+        noted.refused_at(epoch).into_iter().find(|request| request.code == code).unwrap().reason
+    };
+    assert_eq!(note("RESOURCE_EXHAUSTED", leg(8, Some(Reason::Wait))), Some("wait"));
+    assert_eq!(note("INTERNAL", Leg { failed: 5, ..leg(8, None) }), None);
+    assert_eq!(note("CANCELLED", leg(8, None)), Some("cancelled"));
+    assert_eq!(note("UNAVAILABLE", leg(8, Some(Reason::Cancelled))), Some("cancelled"));
+}
+
+#[test]
+fn probes_are_no_requests_to_look_at() {
+    let (noted, epoch) = noted();
+    for method in ["grpc.health.v1.Health/Watch", "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] {
+        noted.note(&Ended::of(method, "CANCELLED", epoch));
+    }
+    assert!(noted.refused_at(epoch).is_empty());
 }

@@ -88,8 +88,7 @@ pub(super) fn of_request(told: &Told) -> Vec<KeyValue> {
         KeyValue::new("souk.rows_failed", count(rows(|leg| leg.failed))),
         KeyValue::new("souk.batch_rows", count(batch_rows)),
     ]);
-    let shed = legs.iter().find_map(|leg| leg.shed);
-    attributes.extend(shed.map(|reason| KeyValue::new("souk.shed", reason.as_str())));
+    attributes.extend(told.ended.reason().map(|reason| KeyValue::new("souk.shed", reason.as_str())));
     attributes
 }
 

@@ -25,7 +25,7 @@ use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 
 pub use self::batch::{Batch, Ran, RanOn};
 use self::{limit::Limit, sending::Sending, slowest::Slowest, spans::Spans};
-use super::{Ended, Metrics, Otlp, context::Context};
+use super::{Ended, Metrics, Otlp, context::Context, journey::is_probe};
 
 /// Requests that wait to be fetched: those of two fetches at the limits below, and some
 /// megabytes where nobody fetches them.
@@ -38,9 +38,6 @@ const A_SECOND: u32 = 1000;
 /// Traces a second of errors that nobody asked for: in an overload most calls are refused,
 /// and a hundred of them tell as much as all.
 const ERRORS_A_SECOND: u32 = 100;
-
-/// Health checks and reflection, which come without end and ask for no rows.
-const PROBES: &str = "grpc.";
 
 /// How traces are made.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,7 +120,7 @@ impl Traces {
         let ids = RandomIdGenerator::default();
         let (trace, span) = (ids.new_trace_id(), ids.new_span_id());
         let half = u128::from_be_bytes(trace.to_bytes()) as u64 >> 1;
-        Context { trace, span, sampled: half < self.0.below && !method.starts_with(PROBES) }
+        Context { trace, span, sampled: half < self.0.below && !is_probe(method) }
     }
 
     /// A request is over; `of_message` where a message of it is told. Whether it is told,
@@ -155,7 +152,7 @@ fn why(ended: &Ended, of_message: bool) -> Option<Why> {
         return Some(Why::Sampled);
     }
     let is_error = ended.code != "OK" || ended.legs.iter().any(|leg| leg.failed > 0);
-    if is_error && !ended.method.starts_with(PROBES) {
+    if is_error && !ended.is_probe() {
         return Some(Why::Error);
     }
     of_message.then_some(Why::Message)
