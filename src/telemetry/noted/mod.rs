@@ -67,7 +67,7 @@ pub struct NotedRequest {
     pub took: Duration,
     /// How long it took to decode and encode the rows of `version`.
     pub decode: Duration,
-    /// From then until the first of them ran.
+    /// From then until the first of them ran, or they were given up.
     pub queue: Duration,
     /// The forward passes, added up.
     pub compute: Duration,
