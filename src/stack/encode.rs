@@ -55,6 +55,9 @@ where
             if rows.is_empty() {
                 return Ok(Scored { encoded: Some(since), decode, ..Scored::default() });
             }
+            if let Some(journey) = &journey {
+                journey.encoded(model.identity().1, since, decode);
+            }
             let scored = inner.call(Encoded { model, rows, deadline, lane, since, journey }).await?;
             Ok(Scored { encoded: Some(since), decode, ..scored })
         })
@@ -66,13 +69,16 @@ mod tests {
     use tokio_test::{assert_pending, assert_ready_ok, task};
     use tower::{ServiceExt as _, service_fn};
 
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         rows::Rows,
         stack::{
-            Lane,
+            Lane, ObserveLayer,
             test::{encoding, job, scored},
         },
+        telemetry::{Journeys, Metrics, Reason},
     };
 
     #[tokio::test]
@@ -94,5 +100,20 @@ mod tests {
         let none = EncodeLayer.layer(model).oneshot(Job { rows, ..job(3, Lane::Interactive) }).await;
         let none = none.unwrap();
         assert!(none.outputs.is_empty() && none.encoded.is_some());
+    }
+
+    #[tokio::test]
+    async fn rows_that_are_given_up_in_the_queue_have_waited_there() {
+        let journeys = Journeys::new(Metrics::none());
+        let journey = journeys.begin("souk.v1.X/Y", None);
+        let model = service_fn(async |_: Encoded| std::future::pending().await);
+        let stack = ObserveLayer::new(Metrics::none()).layer(EncodeLayer.layer(model));
+        let mut call = task::spawn(stack.oneshot(Job { journey: Some(journey.clone()), ..job(3, Lane::Interactive) }));
+        assert_pending!(call.poll());
+        drop(call);
+        let ended = journey.end("CANCELLED");
+        let [leg] = ended.legs.as_slice() else { panic!("{ended:?}") };
+        assert_eq!(leg.shed, Some(Reason::Cancelled));
+        assert!(leg.queue > Duration::ZERO && leg.decode + leg.queue <= leg.took, "{leg:?}");
     }
 }

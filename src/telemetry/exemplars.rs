@@ -2,7 +2,8 @@
 //! that was as slow.
 //!
 //! The last call of each method and bucket, and so bounded by the table; only calls whose
-//! trace was sent, since any other one nobody can look at.
+//! trace is sent, since any other one nobody can look at. Whether the collector took it is not
+//! waited for: where it did not, the trace is not found.
 
 use std::{
     sync::Arc,

@@ -50,9 +50,18 @@ struct Followed {
     is_wanted: AtomicBool,
     /// Nobody waits for it: legs of one request seldom end at the same time.
     legs: Mutex<Vec<Leg>>,
+    /// Rows that were encoded and may be given up yet.
+    encoded: Mutex<Vec<EncodedRows>>,
     /// Empty unless they are to be logged.
     entities: Mutex<Vec<String>>,
     journeys: Journeys,
+}
+
+/// When the rows for a version were encoded, and how long that took.
+struct EncodedRows {
+    version: u64,
+    at: Instant,
+    decode: Duration,
 }
 
 /// The rows of a request that one version was asked for.
@@ -76,7 +85,7 @@ pub struct Leg {
     pub encoded: Option<Instant>,
     /// How long it took to decode and encode them.
     pub decode: Duration,
-    /// From the end of encoding until the first row ran.
+    /// From the end of encoding until the first row ran, or they were given up.
     pub queue: Duration,
     /// The forward passes, added up.
     pub compute: Duration,
@@ -233,6 +242,7 @@ impl Journeys {
             stream,
             is_wanted: AtomicBool::new(false),
             legs: Mutex::default(),
+            encoded: Mutex::default(),
             entities: Mutex::default(),
             journeys: self.clone(),
         }))
@@ -279,8 +289,22 @@ impl Journey {
         self.0.context
     }
 
-    /// A version was asked for rows and is done with them.
-    pub fn add(&self, leg: Leg) {
+    /// The rows for this version were encoded just now, which took so long.
+    pub fn encoded(&self, version: u64, at: Instant, decode: Duration) {
+        let mut encoded = self.0.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        encoded.push(EncodedRows { version, at, decode });
+    }
+
+    /// A version was asked for rows and is done with them. Those that were given up after
+    /// they were encoded waited from then until now.
+    pub fn add(&self, mut leg: Leg) {
+        let encoded = self.0.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = encoded.iter().find(|rows| rows.version == leg.version);
+        if let Some(rows) = rows.filter(|_| leg.shed.is_some()) {
+            leg.decode = rows.decode;
+            leg.queue = (leg.begun + leg.took).saturating_duration_since(rows.at);
+        }
+        drop(encoded);
         self.legs(|legs| legs.push(leg));
     }
 

@@ -10,14 +10,15 @@ use crate::{
 /// Requests of each list where the caller doesn't say.
 const MOST: usize = 20;
 
+/// More are never sent, whatever the caller says.
+const BOUND: usize = 1000;
+
 /// What was noted of the model that is asked for, or of all.
 pub(super) fn list(noted: &Noted, asked: &ListSlowRequestsRequest) -> ListSlowRequestsResponse {
-    let most = asked.most.map_or(MOST, |most| usize::try_from(most).unwrap_or(usize::MAX));
-    let wanted = |requests: Vec<telemetry::NotedRequest>| {
-        let of_model = |it: &telemetry::NotedRequest| asked.model.is_empty() || it.model == asked.model;
-        requests.into_iter().filter(of_model).take(most).map(request).collect()
-    };
-    ListSlowRequestsResponse { slowest: wanted(noted.slowest()), refused: wanted(noted.refused()) }
+    let most = asked.most.map_or(MOST, |most| usize::try_from(most).unwrap_or(usize::MAX)).min(BOUND);
+    let model = Some(&*asked.model).filter(|model| !model.is_empty());
+    let told = |requests: Vec<telemetry::NotedRequest>| requests.into_iter().map(request).collect();
+    ListSlowRequestsResponse { slowest: told(noted.slowest(model, most)), refused: told(noted.refused(model, most)) }
 }
 
 fn request(found: telemetry::NotedRequest) -> NotedRequest {

@@ -14,6 +14,7 @@ mod slow;
 mod windows;
 
 use std::{
+    cmp::Reverse,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -66,7 +67,7 @@ pub struct NotedRequest {
     pub took: Duration,
     /// How long it took to decode and encode the rows of `version`.
     pub decode: Duration,
-    /// From then until the first of them ran.
+    /// From then until the first of them ran, or they were given up.
     pub queue: Duration,
     /// The forward passes, added up.
     pub compute: Duration,
@@ -103,30 +104,38 @@ impl Noted {
         Self(Arc::new(Board { epoch, subjects, others, refused }))
     }
 
-    /// The slowest requests of each model that were answered, slowest first. Calls that
-    /// asked no version for rows are not among them: how long a stream or a watch is
-    /// open is its caller's choice.
-    pub fn slowest(&self) -> Vec<NotedRequest> {
-        self.slowest_at(Instant::now())
+    /// The slowest requests of each model, or of `model` alone, that were answered, slowest
+    /// first, at most `most`. Calls that asked no version for rows are not among them: how
+    /// long a stream or a watch is open is its caller's choice.
+    pub fn slowest(&self, model: Option<&str>, most: usize) -> Vec<NotedRequest> {
+        self.slowest_at(Instant::now(), (model, most))
     }
 
-    /// Some of the requests that were refused or failed, newest first: of every code,
-    /// reason, and model or method, a few.
-    pub fn refused(&self) -> Vec<NotedRequest> {
-        self.refused_at(Instant::now())
+    /// Some of the requests that were refused or failed, at most `most`, newest first: of
+    /// every code, reason, and model or method, a few.
+    pub fn refused(&self, model: Option<&str>, most: usize) -> Vec<NotedRequest> {
+        self.refused_at(Instant::now(), (model, most))
     }
 
-    fn slowest_at(&self, now: Instant) -> Vec<NotedRequest> {
+    fn slowest_at(&self, now: Instant, (model, most): (Option<&str>, usize)) -> Vec<NotedRequest> {
         let (mut requests, window) = (Vec::new(), self.window(now));
-        self.0.subjects.each(|_, subject| requests.extend(subject.slow.since(window)));
-        requests.extend(self.0.others.slow.since(window));
-        requests.sort_by_key(|request| std::cmp::Reverse(request.took));
+        let Board { subjects, others, .. } = self.0.as_ref();
+        let took = |request: &NotedRequest| Reverse(request.took);
+        subjects.each(|name, subject| {
+            if model.is_none_or(|model| model == name) {
+                requests.extend(subject.slow.since(window));
+                first(&mut requests, most, took);
+            }
+        });
+        requests.extend(others.slow.since(window).into_iter().filter(|request| request.is_of(model)));
+        first(&mut requests, most, took);
         requests.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
-    fn refused_at(&self, now: Instant) -> Vec<NotedRequest> {
+    fn refused_at(&self, now: Instant, (model, most): (Option<&str>, usize)) -> Vec<NotedRequest> {
         let mut requests = self.0.refused.since(self.window(now));
-        requests.sort_by_key(|request| std::cmp::Reverse(request.at + request.took));
+        requests.retain(|request| request.is_of(model));
+        first(&mut requests, most, |request| Reverse(request.at + request.took));
         requests.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
@@ -165,7 +174,18 @@ impl Noted {
     }
 }
 
+/// The first `most` of these in the order of `key`, in this order; all others go.
+fn first<K: Ord>(requests: &mut Vec<Arc<NotedRequest>>, most: usize, key: impl Fn(&NotedRequest) -> K) {
+    requests.sort_by_key(|request| key(request));
+    requests.truncate(most);
+}
+
 impl NotedRequest {
+    /// Whether it came to this model; any is of none.
+    fn is_of(&self, model: Option<&str>) -> bool {
+        model.is_none_or(|model| model == self.model)
+    }
+
     pub(super) fn of(ended: &Ended) -> Self {
         let Ended { method, code, begun, took, context, ref legs, .. } = *ended;
         let asked = Self {

@@ -19,7 +19,7 @@ const RPC_GRPC_STATUS_CODE: &str = "rpc.grpc.status_code";
 const OTHER: &str = "_OTHER";
 
 /// gRPC's codes by their numbers.
-const CODES: [&str; 17] = [
+pub(super) const CODES: [&str; 17] = [
     "OK",
     "CANCELLED",
     "UNKNOWN",

@@ -24,20 +24,29 @@ use std::{
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 
 pub use self::batch::{Batch, Ran, RanOn};
-use self::{limit::Limit, sending::Sending, slowest::Slowest, spans::Spans};
+use self::{
+    attributes::CODES,
+    limit::Limit,
+    sending::{Fetched, Sending},
+    slowest::Slowest,
+    spans::Spans,
+};
 use super::{Ended, Metrics, Otlp, context::Context, journey::is_probe};
 
-/// Requests that wait to be fetched: those of two fetches at the limits below, and some
+/// Errors that wait to be fetched, for which others leave these places.
+const ERRORS_WAITING: usize = 256;
+
+/// Other requests that wait to be fetched: those of two fetches at the limit below, and some
 /// megabytes where nobody fetches them.
-const WAITING: usize = 1024;
+const OTHERS_WAITING: usize = 800;
 
-/// Traces a second at most, since whoever calls can ask for one with every call: to make and
-/// send so many takes some percent of a core.
-const A_SECOND: u32 = 1000;
+/// Sampled traces a second at most, since whoever calls can ask for one with every call: to
+/// make and send so many takes some percent of a core.
+const A_SECOND: u32 = 800;
 
-/// Traces a second of errors that nobody asked for: in an overload most calls are refused,
-/// and a hundred of them tell as much as all.
-const ERRORS_A_SECOND: u32 = 100;
+/// Traces a second of errors of one code, and of streams for their messages: in an overload
+/// most calls are refused, and so many of them tell as much as all.
+const ERRORS_A_SECOND: u32 = 50;
 
 /// How traces are made.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,10 +68,13 @@ struct Deciding {
     /// A trace that begins here is sampled where its id's lower half is below twice this.
     below: u64,
     metrics: Metrics,
-    all: Limit,
-    errors: Limit,
+    sampled: Limit,
+    /// By code, so that a flood of one hides no other.
+    errors: [Limit; CODES.len()],
+    messages: Limit,
     slowest: Arc<Slowest>,
-    told: SyncSender<Told>,
+    told_errors: SyncSender<Told>,
+    told_others: SyncSender<Told>,
 }
 
 /// A request whose spans are to be made.
@@ -106,13 +118,18 @@ impl Traces {
     }
 
     fn new(ratio: f64, metrics: Metrics, spans: Spans) -> (Self, Sending) {
-        let (told, fetched) = sync_channel(WAITING);
+        let (told_errors, errors) = sync_channel(ERRORS_WAITING);
+        let (told_others, others) = sync_channel(OTHERS_WAITING);
         let (slowest, begun) = (Arc::new(Slowest::default()), Instant::now());
-        let (all, errors) = (Limit::new(A_SECOND, begun), Limit::new(ERRORS_A_SECOND, begun));
+        let fetched = Fetched { errors, others };
         let sending = Sending::new(fetched, Arc::clone(&slowest), (spans, metrics.clone()));
         // As OpenTelemetry's own sampler has it, so that servers of one ratio choose the same traces.
         let below = (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64;
-        (Self(Arc::new(Deciding { below, metrics, all, errors, slowest, told })), sending)
+        let sampled = Limit::new(A_SECOND, begun);
+        let limit = || Limit::new(ERRORS_A_SECOND, begun);
+        let (errors, messages) = (std::array::from_fn(|_| limit()), limit());
+        let deciding = Deciding { below, metrics, sampled, errors, messages, slowest, told_errors, told_others };
+        (Self(Arc::new(deciding)), sending)
     }
 
     /// The first span of a trace that begins here.
@@ -134,16 +151,37 @@ impl Traces {
     }
 
     fn tell(&self, ended: &Ended, why: Why) -> bool {
-        let Deciding { metrics, all, errors, told, .. } = self.0.as_ref();
-        let now = ended.begun + ended.took;
-        let has_room = (why != Why::Error || errors.admits(now)) && all.admits(now);
-        // What can't be told is not copied.
-        let is_told = has_room && told.try_send(Told { ended: ended.clone(), why }).is_ok();
+        // An error that is one sampled request too many is an error still.
+        let is_told =
+            self.tell_as(ended, why) || why == Why::Sampled && is_error(ended) && self.tell_as(ended, Why::Error);
         if !is_told {
-            metrics.trace_dropped();
+            self.0.metrics.trace_dropped();
         }
         is_told
     }
+
+    fn tell_as(&self, ended: &Ended, why: Why) -> bool {
+        let Deciding { sampled, messages, told_errors, told_others, .. } = self.0.as_ref();
+        let (limit, told) = match why {
+            Why::Error => (self.errors(ended.code), told_errors),
+            Why::Message => (messages, told_errors),
+            Why::Sampled | Why::Slowest => (sampled, told_others),
+        };
+        // What can't be told is not copied.
+        limit.admits(ended.begun + ended.took) && told.try_send(Told { ended: ended.clone(), why }).is_ok()
+    }
+
+    /// Of errors of this code; `OK` where rows failed.
+    fn errors(&self, code: &str) -> &Limit {
+        let Deciding { errors, messages, .. } = self.0.as_ref();
+        let of_code = CODES.iter().zip(errors).find(|(name, _)| **name == code);
+        of_code.map_or(messages, |(_, limit)| limit)
+    }
+}
+
+fn is_error(ended: &Ended) -> bool {
+    let failed = ended.code != "OK" || ended.legs.iter().any(|leg| leg.failed > 0);
+    failed && !ended.is_probe()
 }
 
 /// Why a request is told, but for being slow.
@@ -151,8 +189,7 @@ fn why(ended: &Ended, of_message: bool) -> Option<Why> {
     if ended.context.is_some_and(|context| context.sampled) {
         return Some(Why::Sampled);
     }
-    let is_error = ended.code != "OK" || ended.legs.iter().any(|leg| leg.failed > 0);
-    if is_error && !ended.is_probe() {
+    if is_error(ended) {
         return Some(Why::Error);
     }
     of_message.then_some(Why::Message)

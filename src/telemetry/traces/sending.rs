@@ -19,19 +19,26 @@ const EVERY: Duration = Duration::from_millis(500);
 /// The slowest of so long are told.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Requests whose spans are sent in one message: some hundred kilobytes.
-const TOGETHER: usize = 128;
+/// Spans and links that are sent in one message, but for the last request's: some hundred
+/// kilobytes, of the four megabytes that a collector takes.
+const TOGETHER: usize = 4096;
 
 /// See the module.
 pub(super) struct Sending {
-    fetched: Receiver<Told>,
+    fetched: Fetched,
     slowest: Arc<Slowest>,
     spans: Spans,
     metrics: Metrics,
 }
 
+/// Requests that are told.
+pub(super) struct Fetched {
+    pub(super) errors: Receiver<Told>,
+    pub(super) others: Receiver<Told>,
+}
+
 impl Sending {
-    pub(super) fn new(fetched: Receiver<Told>, slowest: Arc<Slowest>, (spans, metrics): (Spans, Metrics)) -> Self {
+    pub(super) fn new(fetched: Fetched, slowest: Arc<Slowest>, (spans, metrics): (Spans, Metrics)) -> Self {
         Self { fetched, slowest, spans, metrics }
     }
 
@@ -44,23 +51,36 @@ impl Sending {
             stops = stopping.run_until_cancelled(ticks.tick()).await.is_none();
             if stops || window.elapsed() >= WINDOW {
                 window = Instant::now();
-                send(&collector, self.slowest()).await;
+                let mut slowest = self.slowest();
+                while let Some(spans) = self.some_of(&mut slowest) {
+                    collector.spans(spans).await;
+                }
             }
             while let Some(spans) = self.next() {
-                send(&collector, spans).await;
+                collector.spans(spans).await;
             }
         }
     }
 
-    /// The spans of some requests; none where there are none left.
+    /// The spans of some requests, errors first; none where there are none left.
     pub(super) fn next(&self) -> Option<Vec<SpanData>> {
-        let told: Vec<Told> = self.fetched.try_iter().take(TOGETHER).collect();
-        (!told.is_empty()).then(|| told.iter().flat_map(|told| self.spans(told)).collect())
+        let Fetched { errors, others } = &self.fetched;
+        self.some_of(&mut errors.try_iter().chain(others.try_iter()))
     }
 
-    pub(super) fn slowest(&self) -> Vec<SpanData> {
-        let slowest = self.slowest.take().into_iter().map(|ended| Told { ended, why: Why::Slowest });
-        slowest.flat_map(|told| self.spans(&told)).collect()
+    fn some_of(&self, told: &mut impl Iterator<Item = Told>) -> Option<Vec<SpanData>> {
+        let (mut spans, mut weight) = (Vec::new(), 0);
+        while weight < TOGETHER {
+            let Some(told) = told.next() else { break };
+            let made = self.spans(&told);
+            weight += made.iter().map(|span| 1 + span.links.len()).sum::<usize>();
+            spans.extend(made);
+        }
+        (!spans.is_empty()).then_some(spans)
+    }
+
+    fn slowest(&self) -> impl Iterator<Item = Told> + use<> {
+        self.slowest.take().into_iter().map(|ended| Told { ended, why: Why::Slowest })
     }
 
     /// The spans of a request. A call among those that took as long leads to them.
@@ -77,12 +97,11 @@ impl Sending {
 impl Sending {
     /// How many requests wait; they are fetched by that.
     pub(super) fn count(&self) -> usize {
-        self.fetched.try_iter().count()
+        self.fetched.errors.try_iter().chain(self.fetched.others.try_iter()).count()
     }
-}
 
-async fn send(collector: &Collector, spans: Vec<SpanData>) {
-    if !spans.is_empty() {
-        collector.spans(spans).await;
+    /// The spans of the slowest until now.
+    pub(super) fn of_slowest(&self) -> Vec<SpanData> {
+        self.some_of(&mut self.slowest()).unwrap_or_default()
     }
 }

@@ -137,7 +137,10 @@ impl OfRequest<'_> {
         };
         let (began, forward, ended) = (batch.ran.began, batch.ran.forward, batch.ran.ended);
         let span = self.span("batch", context, (began, ended));
-        let links = links(batch.requests.clone());
+        let mut requests = batch.requests.clone();
+        // Those first that are sent for certain.
+        requests.sort_by_key(|request| !request.sampled);
+        let links = links(requests);
         self.made.push(SpanData { attributes: of_batch(batch, leg), links, ..span });
         let span = self.span("forward", context.child(), (forward, ended));
         self.made.push(SpanData { parent_span_id: context.span, ..span });

@@ -92,20 +92,20 @@ fn the_slowest_are_told_when_their_window_ends() {
         rig.traces.ended(&ended, false);
     }
     assert!(rig.sent().is_empty());
-    let slowest = rig.sending.slowest();
+    let slowest = rig.sending.of_slowest();
     let calls = slowest.iter().filter(|span| span.name == METHOD);
     let mut took: Vec<_> =
         calls.map(|span| span.end_time.duration_since(span.start_time).unwrap().as_millis()).collect();
     took.sort_unstable();
     assert_eq!(took, [1095, 1096, 1097, 1098, 1099]);
-    assert!(rig.sending.slowest().is_empty());
+    assert!(rig.sending.of_slowest().is_empty());
 }
 
 #[test]
 fn a_call_without_rows_is_never_slow() {
     let rig = rig(0.0);
     rig.journeys.begin(METHOD, None).end("OK");
-    assert!(rig.sending.slowest().is_empty());
+    assert!(rig.sending.of_slowest().is_empty());
 }
 
 #[test]
@@ -150,8 +150,8 @@ fn what_nobody_fetches_is_bounded() {
             rig.traces.ended(&Ended { context: caller(1), ..Ended::of(METHOD, "OK", begun) }, false);
         }
     }
-    assert_eq!(rig.sending.count(), WAITING);
-    assert_eq!(rig.dropped(), u64::from(20 * A_SECOND) - WAITING as u64);
+    assert_eq!(rig.sending.count(), OTHERS_WAITING);
+    assert_eq!(rig.dropped(), u64::from(20 * A_SECOND) - OTHERS_WAITING as u64);
 }
 
 #[tokio::test]
@@ -214,4 +214,17 @@ fn rows_that_were_never_run_say_why() {
         journey.end("RESOURCE_EXHAUSTED");
         assert_eq!(rig.sent(), [name, METHOD]);
     }
+}
+
+#[test]
+fn neither_a_flood_of_one_code_nor_of_sampled_requests_hides_an_error() {
+    let rig = rig(0.0);
+    let begun = Instant::now();
+    for _ in 0..10_000 {
+        rig.traces.ended(&Ended { context: caller(1), ..Ended::of(METHOD, "OK", begun) }, false);
+        rig.traces.ended(&Ended::of(METHOD, "RESOURCE_EXHAUSTED", begun), false);
+    }
+    assert!(rig.traces.ended(&Ended::of(METHOD, "INTERNAL", begun), false));
+    assert!(rig.traces.ended(&Ended { context: caller(1), ..Ended::of(METHOD, "UNAVAILABLE", begun) }, false));
+    assert!(!rig.traces.ended(&Ended::of(METHOD, "RESOURCE_EXHAUSTED", begun), false));
 }

@@ -52,7 +52,7 @@ struct RequestState {
 
 impl NotedState {
     pub(super) fn of(noted: &Noted) -> Self {
-        Self { slowest: shown(noted.slowest()), refused: shown(noted.refused()) }
+        Self { slowest: shown(noted.slowest(None, MOST)), refused: shown(noted.refused(None, MOST)) }
     }
 }
 
