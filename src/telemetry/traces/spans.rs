@@ -137,10 +137,9 @@ impl OfRequest<'_> {
         };
         let (began, forward, ended) = (batch.ran.began, batch.ran.forward, batch.ran.ended);
         let span = self.span("batch", context, (began, ended));
-        let mut requests = batch.requests.clone();
-        // Those first that are sent for certain.
-        requests.sort_by_key(|request| !request.sampled);
-        let links = links(requests);
+        // Only to those that are sent: the others lead nowhere, and most are not.
+        let is_sent = |request: &&Context| request.sampled || **request == self.context;
+        let links = links(batch.requests.iter().filter(is_sent).copied().collect());
         self.made.push(SpanData { attributes: of_batch(batch, leg), links, ..span });
         let span = self.span("forward", context.child(), (forward, ended));
         self.made.push(SpanData { parent_span_id: context.span, ..span });

@@ -125,6 +125,18 @@ fn links_are_bounded() {
 }
 
 #[test]
+fn a_batch_leads_only_to_requests_that_are_sent() {
+    let begun = Instant::now();
+    let nobodys = |span| Context { sampled: false, ..context(span) };
+    let shared = Arc::new(Batch::new(batch(begun, &[]).ran, vec![nobodys(1), nobodys(2), context(3)]));
+    let leg = Leg { batches: vec![shared], ..Leg::of(begun) };
+    let slow = Ended { context: Some(nobodys(1)), ..ended(1, "OK", vec![leg], begun) };
+    let spans = spans(slow);
+    let linked: Vec<_> = named(&spans, "batch").links.iter().map(|link| link.span_context.span_id()).collect();
+    assert_eq!(linked, [context(1).span, context(3).span]);
+}
+
+#[test]
 fn a_call_says_what_the_conventions_want() {
     let spans = answered();
     let call = named(&spans, METHOD);
