@@ -25,7 +25,7 @@ use crate::{
     trial::RowFrames as _,
 };
 
-pub(crate) use super::oip::fuzzing::{contents, infer};
+pub(crate) use super::oip::fuzzing::{contents, datatype, infer};
 
 /// The day on which nothing is said of the day.
 const TODAY: Date = date(2026, 4, 30);

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{
         JsonForms,
+        fuzzing::datatype,
         proto::{
             inference::{
                 InferTensorContents, ModelInferRequest,
@@ -151,21 +152,6 @@ fn infer() -> Vec<Vec<u8>> {
         .map(|name| InferRequestedOutputTensor { name: name.into(), ..InferRequestedOutputTensor::default() });
     let named = ModelInferRequest { outputs: outputs.into(), ..raw.clone() };
     [raw, named].iter().map(ModelInferRequest::encode_to_vec).collect()
-}
-
-fn datatype(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::Bool => "BOOL",
-        Dtype::Uint8 => "UINT8",
-        Dtype::Int8 => "INT8",
-        Dtype::Int16 => "INT16",
-        Dtype::Int32 => "INT32",
-        Dtype::Int64 => "INT64",
-        Dtype::Float16 => "FP16",
-        Dtype::Bfloat16 => "BF16",
-        Dtype::Float32 => "FP32",
-        Dtype::Float64 => "FP64",
-    }
 }
 
 /// Three elements of each type.

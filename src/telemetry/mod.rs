@@ -13,6 +13,7 @@
 mod access;
 mod bound;
 mod context;
+mod ended;
 mod exemplars;
 mod exposition;
 mod history;
@@ -40,10 +41,11 @@ use opentelemetry::{
 
 use bound::Instruments;
 pub use context::Context;
+pub use ended::{Ended, Leg};
 use exemplars::Exemplars;
 pub use exposition::{Exposition, ExpositionError, Identity};
 pub use history::{Figure, History, Name, Reading, Stretch};
-pub use journey::{Ended, Journey, Journeys, Leg};
+pub use journey::{Journey, Journeys};
 pub(crate) use kinds::Signal;
 pub use kinds::{Reason, RowsOutcome, ShadowOutcome};
 pub use latencies::{BUCKETS, Latencies, bucket};

@@ -7,6 +7,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+use souk::api::code_name;
 use tonic::Code;
 
 use super::{
@@ -120,7 +121,7 @@ impl Recorder {
             return;
         }
         let Some(answer) = &call.answer else { return self.count("BROKEN") };
-        self.count(name(answer.code));
+        self.count(code_name(answer.code));
         match answer.code {
             Code::Ok => self.answered(call, answer),
             Code::ResourceExhausted | Code::DeadlineExceeded => self.refused(call, answer),
@@ -258,25 +259,4 @@ impl Measured {
 
 fn nanoseconds(from: Instant, to: Instant) -> u64 {
     u64::try_from(to.saturating_duration_since(from).as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The name of a code in gRPC's own spelling.
-fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-        Code::Unknown | Code::AlreadyExists | Code::DataLoss => "OTHER",
-    }
 }

@@ -3,7 +3,7 @@
 use crate::{api::proto::inference::DataType, rows::Dtype};
 
 /// The protocol's name.
-pub(super) fn name(dtype: Dtype) -> &'static str {
+pub(crate) fn name(dtype: Dtype) -> &'static str {
     match dtype {
         Dtype::Bool => "BOOL",
         Dtype::Uint8 => "UINT8",

@@ -26,6 +26,8 @@ use crate::{
     rows::Dtype,
 };
 
+pub(crate) use super::datatype::name as datatype;
+
 /// Runs what waits for nothing but its turn.
 fn run<F: Future>(future: F) -> F::Output {
     let (mut future, mut context) = (pin!(future), Context::from_waker(Waker::noop()));

@@ -31,7 +31,7 @@ use self::{
     slowest::Slowest,
     spans::Spans,
 };
-use super::{Ended, Metrics, Otlp, context::Context, journey::is_probe};
+use super::{Ended, Metrics, Otlp, context::Context, ended::is_probe};
 
 /// Errors that wait to be fetched, for which others leave these places.
 const ERRORS_WAITING: usize = 256;
