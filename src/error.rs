@@ -58,6 +58,20 @@ pub enum ScoreError {
     /// The deadline passed before the rows ran; they were not run.
     #[error("the deadline passed before the rows ran")]
     DeadlinePassed,
+    /// Nobody who is known asks.
+    #[error("{reason}")]
+    NotIdentified {
+        /// What was shown, and what was wanted.
+        reason: String,
+    },
+    /// Somebody asks for what he may not.
+    #[error("{identity}: {reason}")]
+    NotPermitted {
+        /// Who.
+        identity: String,
+        /// What he may do, and what was wanted.
+        reason: String,
+    },
     /// The model raised, or answered in a wrong shape.
     #[error("model {model} version {version} failed: {reason}")]
     Model {
@@ -88,6 +102,14 @@ pub enum Shortage {
         bytes: usize,
         /// Bytes that all requests may hold at the same time.
         limit: usize,
+    },
+    /// Somebody asks for more than his share.
+    #[error("{rows} more rows would exceed the {limit} a second of this identity")]
+    Rate {
+        /// Rows of the request.
+        rows: usize,
+        /// Rows in a second.
+        limit: u32,
     },
     /// The rows would wait too long.
     #[error("the rows would wait {expected:.1?}, at most {allowed:.1?} are allowed")]

@@ -9,12 +9,12 @@
 //!                            │                            └→ rows → cost
 //!                            └→ stack → rows, cost, error
 //! cli → manifest, model; manifest → rows; config, model, cli → trust
-//! cli, server, api, stack, trial, registry → telemetry
+//! cli, server, api, stack, trial, registry → telemetry; cli, server, api → identity → error
 //! ```
 //!
 //! | room | what it is for | what it does not know |
 //! |---|---|---|
-//! | [`cli`] | `souk serve`, `health`, `check`, `import`, `keygen`, `sign`, `verify`, `models`, `score`, `schema` | how a row is scored |
+//! | [`cli`] | `souk serve`, `health`, `check`, `import`, `keygen`, `sign`, `verify`, `models`, `score`, `token`, `schema` | how a row is scored |
 //! | [`config`] | settings: defaults ← `souk.toml` ← environment | everything else |
 //! | [`server`] | puts the rooms together, listens, drains, shows itself on a page | features, tensors |
 //! | [`api`] | the wire: protobuf, codes, paths of faults | engines |
@@ -29,6 +29,7 @@
 //! | [`cost`] | what a version's passes cost, learned, and what it has served | who asks, and why |
 //! | [`rows`] | inputs and outputs as plain vectors | features |
 //! | [`trust`] | whose signatures count, and signing | versions, settings |
+//! | [`identity`] | who asks, what he may do, and how much | tokens' and certificates' way here |
 //! | [`error`] | why a request was not scored, in words | codes |
 //!
 //! What reads bytes that others made has targets in `fuzzing`, which only `tests/fuzz` and
@@ -36,7 +37,8 @@
 //!
 //! # The way of a request
 //!
-//! Socket → [`api`] counts the rows and resolves the version, once, or where traffic is
+//! Socket → where callers have to be known, [`server`] asks [`identity`] who it is and what he may →
+//! [`api`] counts the rows and resolves the version, once, or where traffic is
 //! split that of each row, by its entity's id; each version's rows go → [`stack`]:
 //! deadline, admission → each row is read where it lies and encoded against *that*
 //! version's manifest, in turns that leave the thread to others; bad rows get an
@@ -105,7 +107,8 @@
 //!    manifest says so (`non_finite`).
 //! 5. What waits or runs is bounded in rows, bytes and expected wait; messages of
 //!    streams wait for their turn, four a stream at most. What is refused was not
-//!    encoded, and what is late never runs.
+//!    encoded, and what is late never runs. What a client begins it has to send in time, and
+//!    what is sent to it it has to read.
 //! 6. A thread that reads sockets runs no pass that is expected to take longer than
 //!    `runtime.inline_below`, and no other work for longer than that at a stretch.
 //!    All other passes run on the runners' threads; those of a version that is being
@@ -117,7 +120,10 @@
 //!    a thread of its own, and dropped and counted where there is no room.
 //! 9. What a request asked and what it was answered is in no log, trace or list of slow
 //!    requests; ids of entities are logged only where `telemetry.log_entities` says so.
-//! 10. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
+//! 10. Where callers have to be known, nothing of a call is read before it is known whose it is and
+//!     that he has the role; a call that nobody thought of is closed. Secrets are kept as hashes, and
+//!     nothing prints one.
+//! 11. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
 //!     [`config`] alone reads the environment; [`telemetry`] alone knows
 //!     OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.
 
@@ -135,6 +141,7 @@ mod fixture;
 #[cfg(any(all(test, feature = "archives"), feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod heads;
+pub mod identity;
 pub mod manifest;
 pub mod model;
 pub mod registry;

@@ -5,9 +5,8 @@
     python3 deploy/clients/check.py --souk target/debug/souk [LANGUAGE …]
 
 Servers of the shipped models: two that calls shall take turns over; one whose queue is full with one row, which then waits
-for half a second; and two behind TLS, of which one wants certificates of clients. Where the reference of settings has no
-TLS, it is this program's own, in front of a plain server. Each language makes its stubs from proto/ and runs its own tests,
-which read where the servers are:
+for half a second; and two by TLS, of which one wants certificates of clients. Each language makes its stubs from proto/ and
+runs its own tests, which read where the servers are:
 
     SOUK_BOTH=address,address  SOUK_METRICS=url,url  SOUK_FULL  SOUK_TLS  SOUK_MTLS
     SOUK_KEYS: a folder with roots.pem, client.pem, client.key, token, and others.pem, which signed nothing here
@@ -17,7 +16,6 @@ names.
 """
 
 import argparse
-import asyncio
 import os
 import shutil
 import signal
@@ -26,7 +24,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
@@ -37,7 +34,6 @@ import trustme
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PROTO = ROOT / "proto"
-REFERENCE = ROOT / "deploy" / "souk.reference.toml"
 PATIENCE_S = 60
 BUF = os.environ.get("BUF", "npx --yes @bufbuild/buf").split()
 TOOLS = {"go": "https://go.dev/dl (1.26 or newer)", "npm": "Node.js 20 or newer", "npx": "Node.js 20 or newer"}
@@ -108,16 +104,12 @@ def run(language: str, command: list, servers: dict) -> None:
 
 def start(souk: Path, folder: Path, started: ExitStack) -> dict:
     keys = folder / "keys"
-    authority = write_keys(keys)
+    write_keys(keys)
     first, second, full = (serve(souk, folder, started, more) for more in ({}, {}, FULL))
-    if "[server.tls]" in REFERENCE.read_text("utf-8"):
-        own = {"SERVER__TLS__CERT": keys / "server.pem", "SERVER__TLS__KEY": keys / "server.key"}
-        tls, _ = serve(souk, folder, started, own)
-        clients = {"SERVER__TLS__CLIENT_CA": keys / "roots.pem", "SERVER__TLS__CLIENT_AUTH": "required"}
-        mtls, _ = serve(souk, folder, started, own | clients)
-    else:
-        tls = started.enter_context(proxy(authority, first[0], wants_certificate=False))
-        mtls = started.enter_context(proxy(authority, first[0], wants_certificate=True))
+    own = {"SERVER__TLS__CERT": keys / "server.pem", "SERVER__TLS__KEY": keys / "server.key"}
+    tls, _ = serve(souk, folder, started, own)
+    clients = {"SERVER__TLS__CLIENT_CA": keys / "roots.pem", "SERVER__TLS__CLIENT_AUTH": "required"}
+    mtls, _ = serve(souk, folder, started, own | clients)
     return {
         "SOUK_BOTH": f"127.0.0.1:{first[0]},127.0.0.1:{second[0]}",
         "SOUK_METRICS": f"http://127.0.0.1:{first[1]}/metrics,http://127.0.0.1:{second[1]}/metrics",
@@ -128,7 +120,7 @@ def start(souk: Path, folder: Path, started: ExitStack) -> dict:
     }
 
 
-def write_keys(folder: Path) -> trustme.CA:
+def write_keys(folder: Path) -> None:
     folder.mkdir()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "roots.pem")
@@ -138,7 +130,6 @@ def write_keys(folder: Path) -> trustme.CA:
         for part in leaf.cert_chain_pems:
             part.write_to_path(folder / f"{name}.pem", append=True)
     (folder / "token").write_text("only-for-tests\n", "utf-8")
-    return authority
 
 
 def serve(souk: Path, folder: Path, started: ExitStack, more: dict) -> tuple:
@@ -195,47 +186,6 @@ def wait_until_ready(url: str, context: ssl.SSLContext | None = None) -> None:
             if time.monotonic() > until:
                 sys.exit(f"{url}: not ready after {PATIENCE_S} s: {error}")
             time.sleep(0.05)
-
-
-# TLS in front of a server ---------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def proxy(authority: trustme.CA, port: int, wants_certificate: bool):
-    """The port of a TLS server that hands bytes on to a plain one."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["h2"])
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    if wants_certificate:
-        authority.configure_trust(context)
-        context.verify_mode = ssl.CERT_REQUIRED
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(hand_on(reader, back), hand_on(there, writer))
-
-    loop = asyncio.new_event_loop()
-    # Handshakes that fail are what the tests are about, and no news.
-    loop.set_exception_handler(lambda *_: None)
-    server = loop.run_until_complete(asyncio.start_server(connected, "127.0.0.1", 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE_S)
-
-
-async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass  # One side left: the other one is told below.
-    finally:
-        writer.close()
 
 
 if __name__ == "__main__":

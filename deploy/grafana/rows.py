@@ -187,7 +187,7 @@ ROWS = {
             "Rows that were never run",
             "rowsps",
             "queue_full, queue_bytes: the queue's bounds. wait: longer than batch.queue_wait. "
-            "deadline: could not be met. expired: it passed meanwhile. cancelled: the caller left.",
+            "deadline: could not be met. expired: it passed meanwhile. cancelled: the caller left. rate: his identity's rows_per_second.",
             [(f"sum by (reason) ({rate('souk_shed_rows_total', MODEL)})", "{{reason}}")],
             stacked=True,
         ),

@@ -108,6 +108,12 @@ SERVER_ROWS = {
             f"1000 * max(process_start_time_seconds{{{SERVER}}} and on (job, instance) souk_build_info)",
             width=24,
         ),
-        table("Servers", "Versions of Souk and libtorch.", f"souk_build_info{{{SERVER}}}", [], 24),
+        table("Servers", "Versions of Souk and libtorch.", f"souk_build_info{{{SERVER}}}", [], 16),
+        chart(
+            "Until the certificate ends",
+            "s",
+            "The server's own, as it was last read. From 14 days on somebody should look why it is not renewed.",
+            [(f"min by (instance) (souk_tls_certificate_expiry_timestamp_seconds{{{SERVER}}}) - time()", "{{instance}}")],
+        ),
     ],
 }

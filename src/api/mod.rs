@@ -19,6 +19,7 @@ mod drain;
 mod encode;
 mod frames;
 #[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(feature = "archives"), allow(dead_code, unused_imports))] // What is fuzzed reads archives too.
 pub(crate) mod fuzzing;
 mod gmv;
 mod json;

@@ -13,6 +13,7 @@ use tonic::{
 
 use super::{
     proto::v1::{ServedBy, Timing},
+    sending::Weighed,
     stream::Coded,
 };
 
@@ -33,6 +34,12 @@ const USUAL: usize = 128;
 pub struct Reply {
     results: Bytes,
     rest: Rest,
+}
+
+impl Weighed for Reply {
+    fn bytes(&self) -> usize {
+        self.results.len() + self.rest.encoded_len()
+    }
 }
 
 #[cfg(any(test, feature = "fuzzing"))]

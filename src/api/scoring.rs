@@ -6,7 +6,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 use tonic::Extensions;
 use tower::{Service as _, ServiceExt as _};
 
@@ -19,11 +19,12 @@ use super::{
 };
 use crate::{
     error::ScoreError,
+    identity::Caller,
     manifest::Task,
     model::Version,
     registry::{Registry, Resolved},
     stack::{Encoding, Job, Lane, Scored, Stack},
-    telemetry::{Journey, Metrics},
+    telemetry::{Journey, Metrics, Reason},
     trial::Trials,
 };
 
@@ -51,8 +52,14 @@ pub struct Scoring {
 pub(super) struct Call {
     pub(super) deadline: Option<Deadline>,
     pub(super) lane: Lane,
+    pub(super) caller: Caller,
     /// Who follows it. None where nobody does.
     pub(super) journey: Option<Journey>,
+}
+
+/// Who asks; nobody in particular where nobody has to say who he is.
+pub(super) fn caller(extensions: &Extensions) -> Caller {
+    extensions.get().cloned().unwrap_or_default()
 }
 
 /// How large a request is.
@@ -71,13 +78,40 @@ pub fn today_utc() -> Date {
 
 impl Call {
     pub(super) fn new(extensions: &Extensions, lane: Lane) -> Self {
-        Self { deadline: extensions.get().copied(), lane, journey: extensions.get().cloned() }
+        let (deadline, journey) = (extensions.get().copied(), extensions.get().cloned());
+        Self { deadline, lane, caller: caller(extensions), journey }
     }
 
     /// It asks about entities with these ids, which the log may want to know.
     pub(super) fn about<'i>(&self, ids: impl Iterator<Item = &'i str>) {
         if let Some(journey) = &self.journey {
             journey.about(ids);
+        }
+    }
+
+    /// Whether these rows of a model may be scored for who asks. Where rows wait for their place, they
+    /// wait for their share of his rate too.
+    ///
+    /// # Errors
+    ///
+    /// [`ScoreError`] where he may not use the model, is no longer known, or asks for too much at once.
+    pub(super) async fn admit(&self, model: &str, rows: usize) -> Result<(), ScoreError> {
+        self.caller.may_use(model)?;
+        match self.lane {
+            Lane::Interactive => self.caller.take(rows).inspect_err(|_| self.above_rate(model, rows)),
+            _ => {
+                let wait = self.caller.owe(rows);
+                if !wait.is_zero() {
+                    sleep(wait).await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn above_rate(&self, model: &str, rows: usize) {
+        if let Some(journey) = &self.journey {
+            journey.refused(model, rows, self.lane.as_str(), Reason::Rate);
         }
     }
 
@@ -109,6 +143,7 @@ impl Scoring {
     ) -> Result<Answered, ScoreError> {
         self.check_count::<E>(entities.len())?;
         let model = task.as_str();
+        call.admit(model, entities.len()).await?;
         let route = self.registry.route(model, version)?;
         let Parts { parts, order } = Parts::of(entities, route, model).await?;
         // Side by side: the versions don't wait for each other.

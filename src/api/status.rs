@@ -29,6 +29,8 @@ impl From<ScoreError> for Status {
             ScoreError::NoLiveVersion { .. } | ScoreError::Draining => Code::Unavailable,
             ScoreError::Overloaded { .. } => Code::ResourceExhausted,
             ScoreError::DeadlinePassed => Code::DeadlineExceeded,
+            ScoreError::NotIdentified { .. } => Code::Unauthenticated,
+            ScoreError::NotPermitted { .. } => Code::PermissionDenied,
             ScoreError::Model { .. } => Code::Internal,
         };
         let message = error.to_string();

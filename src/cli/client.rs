@@ -1,23 +1,106 @@
 //! The command line as a client of a running server.
 
-use std::time::Duration;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
+use clap::Args;
 use tonic::{
-    Status,
-    transport::{Channel, Endpoint},
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
+
+use crate::config::Environment;
 
 /// How long a server may take to be found.
 const CONNECTING: Duration = Duration::from_secs(5);
 
-/// A connection to the server at `--addr`, where one listens; `usual` is what such
-/// an address looks like.
-pub(super) async fn connect(addr: &str, usual: &str) -> anyhow::Result<Channel> {
-    let wrong = || format!("--addr {addr}: wanted a URL such as {usual}");
-    let endpoint = Endpoint::from_shared(addr.to_owned()).with_context(wrong)?;
-    let connected = endpoint.connect_timeout(CONNECTING).connect().await;
-    connected.with_context(|| format!("{addr}: can't connect; is the server running? (`souk serve`)"))
+/// A server, asked by whoever the command line says that it is.
+pub(super) type Asked = InterceptedService<Channel, Bearer>;
+
+/// By what the server and its caller know each other. A server at an address with https://.
+#[derive(Debug, Args)]
+pub(super) struct Access {
+    /// Authorities that the server's certificate may come from, in PEM [default: the system's].
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A certificate to show to the server, in PEM.
+    #[arg(long, global = true, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM.
+    #[arg(long, global = true, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// A file with the token to show to the server [default: the variable SOUK_TOKEN].
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// Sends a token with each call, where there is one.
+#[derive(Clone)]
+pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Access {
+    /// A connection to the server at `--addr`, where one listens; `usual` is what such
+    /// an address looks like.
+    pub(super) async fn connect(&self, addr: &str, usual: &str) -> anyhow::Result<Asked> {
+        let wrong = || format!("--addr {addr}: wanted a URL such as {usual}");
+        let mut endpoint = Endpoint::from_shared(addr.to_owned()).with_context(wrong)?;
+        if endpoint.uri().scheme_str() == Some("https") {
+            endpoint = endpoint.tls_config(self.tls()?).with_context(|| format!("--addr {addr}"))?;
+        } else {
+            anyhow::ensure!(
+                self.ca.is_none() && self.cert.is_none(),
+                "--ca and --cert are for an --addr with https://"
+            );
+        }
+        let bearer = self.bearer()?;
+        let connected = endpoint.connect_timeout(CONNECTING).connect().await;
+        let hint = || format!("{addr}: can't connect; is the server running? (`souk serve`)");
+        Ok(InterceptedService::new(connected.with_context(hint)?, bearer))
+    }
+
+    fn tls(&self) -> anyhow::Result<ClientTlsConfig> {
+        let mut tls = ClientTlsConfig::new();
+        tls = match &self.ca {
+            Some(file) => tls.ca_certificate(Certificate::from_pem(read("--ca", file)?)),
+            None => tls.with_native_roots(),
+        };
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            tls = tls.identity(Identity::from_pem(read("--cert", cert)?, read("--key", key)?));
+        }
+        Ok(tls)
+    }
+
+    fn bearer(&self) -> anyhow::Result<Bearer> {
+        let token = match &self.token_file {
+            Some(file) => Some(String::from_utf8_lossy(&read("--token-file", file)?).trim().to_owned()),
+            None => Environment::of_process().token().map(ToOwned::to_owned),
+        };
+        let Some(token) = token else { return Ok(Bearer(None)) };
+        // What was read is not repeated.
+        let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>();
+        let mut value = value.ok().context("the token has characters that no header can hold")?;
+        value.set_sensitive(true);
+        Ok(Bearer(Some(value)))
+    }
+}
+
+fn read(option: &str, file: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("{option} {}: can't be read", file.display()))
 }
 
 /// What the server said, for a person.

@@ -14,6 +14,7 @@ mod score;
 mod serve;
 mod settings;
 mod signing;
+mod token;
 
 use std::{
     fmt,
@@ -53,6 +54,8 @@ enum Command {
     Score(score::Score),
     /// Look at a running server's models, and change which version answers whom.
     Models(models::Models),
+    /// Make a secret for a client, and its hash for the server.
+    Token(token::NewToken),
     /// Print what there is: the JSON Schema of a version's manifest, or the table of all metrics.
     Schema {
         /// Of what.
@@ -106,6 +109,7 @@ impl Cli {
             Command::Verify(verify) => verify.run(),
             Command::Score(score) => score.run(),
             Command::Models(models) => models.run(),
+            Command::Token(token) => token.run(),
             Command::Schema { of } => schema(of),
         };
         ExitCode::from(end(done))

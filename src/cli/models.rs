@@ -16,11 +16,11 @@ use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 use prost::Message;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 
 use super::{
     Failure,
-    client::{self, connect},
+    client::{self, Access, Asked},
     print,
 };
 use crate::api::{
@@ -41,6 +41,7 @@ Examples:
   souk models traffic merchant_gmv canary=4:10
   souk models rollback merchant_gmv
   souk models watch
+  souk models list --addr https://souk:50052 --ca ca.pem --token-file /run/secrets/souk
 
 Asks the admin port (server.admin_listen). Exit code 1 where the server refuses, with all
 reasons on stderr.")]
@@ -50,6 +51,8 @@ pub(super) struct Models {
     /// The server's admin port.
     #[arg(long, global = true, value_name = "URL", default_value = ADDR)]
     addr: String,
+    #[command(flatten)]
+    access: Access,
     /// Print the reply in protobuf's JSON form, for scripts.
     #[arg(long, global = true)]
     json: bool,
@@ -127,7 +130,7 @@ impl Models {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let mut admin = Admin::at(&self.addr, self.json).await?;
+            let mut admin = Admin::at(&self.addr, &self.access, self.json).await?;
             match self.ask {
                 Ask::List(slow) if slow.is_asked() => admin.slow(String::new(), slow).await,
                 Ask::List(_) => admin.list().await,
@@ -145,15 +148,15 @@ impl Models {
 
 /// The server, and how its replies are printed.
 struct Admin {
-    client: ModelServiceClient<Channel>,
+    client: ModelServiceClient<Asked>,
     /// Where replies are printed as JSON.
     json: Option<JsonForms>,
 }
 
 impl Admin {
-    async fn at(addr: &str, json: bool) -> anyhow::Result<Self> {
+    async fn at(addr: &str, access: &Access, json: bool) -> anyhow::Result<Self> {
         let json = json.then(JsonForms::new).transpose()?;
-        let client = ModelServiceClient::new(connect(addr, ADDR).await?).max_decoding_message_size(usize::MAX);
+        let client = ModelServiceClient::new(access.connect(addr, ADDR).await?).max_decoding_message_size(usize::MAX);
         Ok(Self { client, json })
     }
 

@@ -9,12 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use futures::StreamExt as _;
-use tonic::transport::Channel;
 
 use self::{lines::Lines, results::Results};
 use super::{
     Failure,
-    client::{connect, refused},
+    client::{Access, Asked, refused},
 };
 use crate::api::proto::v1::{
     GetPortraitsRequest, GmvResult, Merchant, PortraitResult, PredictGmvRequest, User, gmv_result,
@@ -31,6 +30,7 @@ Examples:
   souk score merchant-gmv --input rows.jsonl > forecasts.jsonl
   zcat rows.jsonl.gz | souk score merchant-gmv --input - --quantiles 0.1,0.5,0.9
   souk score user-portrait --input users.jsonl --version 3 --addr http://souk:50051
+  SOUK_TOKEN=souk_… souk score merchant-gmv --input rows.jsonl --addr https://souk:50051 --ca ca.pem
 
 A line of the input is a souk.v1.Merchant or souk.v1.User in protobuf's JSON form, with the names of the
 proto; a line of the output is its GmvResult or PortraitResult, in the input's order. A line that can't be
@@ -48,6 +48,8 @@ pub(super) struct Score {
     /// The server.
     #[arg(long, value_name = "URL", default_value = ADDR)]
     addr: String,
+    #[command(flatten)]
+    access: Access,
     /// The version that answers: a number, a label, or nothing for the traffic policy's.
     #[arg(long = "version", value_name = "VERSION", default_value = "")]
     version: String,
@@ -121,7 +123,7 @@ impl Score {
         results.write(self, lines.plans, replies.map(|reply| reply.map(|reply| reply.results)), lines.progress).await
     }
 
-    async fn connect(&self) -> anyhow::Result<Channel> {
-        connect(&self.addr, ADDR).await
+    async fn connect(&self) -> anyhow::Result<Asked> {
+        self.access.connect(&self.addr, ADDR).await
     }
 }

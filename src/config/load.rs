@@ -22,16 +22,23 @@ pub struct Environment {
     problems: Vec<Problem>,
     /// By `USER`, or else by `LOGNAME`.
     user: Option<String>,
-    key_password: Option<Hidden>,
+    key_password: Option<Secret>,
+    token: Option<Secret>,
 }
 
 /// What is never printed.
 #[derive(Clone)]
-struct Hidden(String);
+struct Secret(String);
 
-impl fmt::Debug for Hidden {
+impl Secret {
+    fn of(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("hidden")
+        formatter.write_str("<secret>")
     }
 }
 
@@ -40,6 +47,9 @@ const KEY_PASSWORD: &str = "SOUK_KEY_PASSWORD";
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "SOUK__";
+
+/// What the command line shows to servers.
+const TOKEN: &str = "SOUK_TOKEN";
 
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +104,15 @@ impl Environment {
         match name.to_str() {
             Some("USER") => self.user = found.or(self.user.take()),
             Some("LOGNAME") => self.user = self.user.take().or(found),
-            Some(KEY_PASSWORD) => self.key_password = found.map(Hidden),
+            Some(KEY_PASSWORD) => self.key_password = found.as_deref().map(Secret::of),
+            Some(TOKEN) => self.token = value.to_str().map(str::trim).filter(|token| !token.is_empty()).map(Secret::of),
             _ => {}
         }
+    }
+
+    /// What tells a server who the command line is, by `SOUK_TOKEN`.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| token.0.as_str())
     }
 
     /// The login name of whoever started the process, where it is known.

@@ -4,13 +4,14 @@
 //! [`load`]. `deploy/souk.reference.toml` lists every key with its default.
 
 mod load;
+mod tls;
 mod units;
 
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -22,6 +23,7 @@ use tracing_subscriber::EnvFilter;
 use crate::trust::{KeyError, PublicKey, Trust};
 
 pub use load::{ConfigError, Environment, Problem, load};
+pub use tls::{ClientAuth, TlsConfig};
 pub use units::{Count, Texts};
 
 /// Everything that can be set.
@@ -38,6 +40,25 @@ pub struct Settings {
     pub runtime: RuntimeConfig,
     /// Logs, and where metrics and traces are sent.
     pub telemetry: TelemetryConfig,
+    /// Who may ask.
+    pub auth: AuthConfig,
+}
+
+/// Who may ask: everybody, unless a file says who there is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Identities with their roles, in TOML; an empty path for none.
+    pub file: PathBuf,
+    /// Whether `grpc.health.v1.Health` answers everybody, for probes that show nothing.
+    pub open_health: bool,
+}
+
+impl AuthConfig {
+    /// The file, where there is one.
+    pub fn file(&self) -> Option<&Path> {
+        (!self.file.as_os_str().is_empty()).then_some(&*self.file)
+    }
 }
 
 /// Listeners and limits of the server.
@@ -49,7 +70,8 @@ pub struct ServerConfig {
     /// Where `/livez`, `/readyz` and `/metrics` listen, for probes, Prometheus and people.
     pub http_listen: SocketAddr,
     /// Where `ModelService` listens, by which versions are loaded and given traffic.
-    /// Whoever reaches it may do so.
+    /// Whoever reaches it may do so, unless `auth.file` says who there is. Beyond this
+    /// machine it listens only where clients have to be known.
     pub admin_listen: SocketAddr,
     /// Largest message that is read. A larger one is refused with `RESOURCE_EXHAUSTED`.
     pub max_message_bytes: ByteSize,
@@ -58,9 +80,29 @@ pub struct ServerConfig {
     /// Most connections to `listen` at a time. Further ones wait, unanswered,
     /// until another one leaves.
     pub max_connections: NonZeroU32,
+    /// How long a connection to a gRPC port may have no open call before its peer is told to
+    /// leave; `0s`: for ever.
+    #[serde(with = "humantime_serde")]
+    pub max_connection_idle: Duration,
+    /// How old a connection becomes before its peer is told to make its next calls by another
+    /// one, give or take a tenth; `0s`: any age.
+    #[serde(with = "humantime_serde")]
+    pub max_connection_age: Duration,
+    /// How long the calls may take that are open then.
+    #[serde(with = "humantime_serde")]
+    pub max_connection_grace: Duration,
+    /// How long a client may read nothing of replies that wait for it before its
+    /// connection is closed; `0s`: for ever.
+    #[serde(with = "humantime_serde")]
+    pub max_reply_stall: Duration,
+    /// Bytes of replies that may wait to be read, over all connections of a port. Above it, connections
+    /// that have more than a 64th of it unread are refused further calls.
+    pub max_unsent_bytes: ByteSize,
     /// How long accepted work may take after a SIGTERM.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
+    /// Certificates, for all three ports.
+    pub tls: TlsConfig,
 }
 
 /// Where the models are.
@@ -185,7 +227,16 @@ impl Default for ServerConfig {
             max_rows_per_request: at_least_one(1024),
             // gRPC clients share one connection among all their calls.
             max_connections: NonZeroU32::MIN.saturating_add(4095),
+            // Far longer than callers pause, and soon enough that places of those who forgot
+            // to close don't run out.
+            max_connection_idle: Duration::from_secs(15 * 60),
+            // An operator knows whether something in between spreads connections.
+            max_connection_age: Duration::ZERO,
+            max_connection_grace: Duration::from_secs(60),
+            max_reply_stall: Duration::from_secs(60),
+            max_unsent_bytes: ByteSize::mib(256),
             drain_timeout: Duration::from_secs(30),
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -283,7 +334,9 @@ impl Settings {
     /// machine.
     fn contradictions(&self) -> Vec<Problem> {
         let mut problems = self.ports_twice();
+        problems.extend(self.server.tls.contradictions());
         let others = [
+            self.open_admin_port(),
             self.root_that_is_no_folder(),
             self.no_poll(),
             self.log_unreadable(),
@@ -305,6 +358,17 @@ impl Settings {
             (address.port() != 0).then(|| Problem { key: (*key).into(), message: format!("{address} is {first} too") })
         };
         listeners.iter().enumerate().filter_map(twice).collect()
+    }
+
+    /// Orders may come from anywhere, and from anybody.
+    fn open_admin_port(&self) -> Option<Problem> {
+        let address = self.server.admin_listen;
+        let is_safe = address.ip().is_loopback() || self.auth.file().is_some() || self.server.tls.knows_all_clients();
+        let message = format!(
+            "{address} can be reached from other machines: wanted auth.file with an identity that may publish, \
+             server.tls.client_auth = \"required\", or an address of this machine such as 127.0.0.1:50052"
+        );
+        (!is_safe).then(|| Problem { key: "server.admin_listen".into(), message })
     }
 
     fn root_that_is_no_folder(&self) -> Option<Problem> {

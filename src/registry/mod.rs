@@ -5,6 +5,7 @@
 
 mod events;
 #[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(feature = "archives"), allow(dead_code, unused_imports))] // What is fuzzed reads archives too.
 pub(crate) mod fuzzing;
 mod keeper;
 mod live;

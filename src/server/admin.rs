@@ -4,7 +4,7 @@
 //! It is not the data port: whoever may ask for a forecast may not choose who
 //! answers. Its health tells of itself, and not of the models.
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{
@@ -13,17 +13,20 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 
-use super::{ServerError, health::OTHERS, incoming::Incoming, transport};
-use crate::{
-    api::{
-        ADMIN_SERVICE, AdminEndpoint, Administered, GrpcInferenceServiceServer, InferenceEndpoint,
-        proto::{ADMIN_DESCRIPTORS, v1::model_service_server::ModelServiceServer},
-    },
-    telemetry::{Metrics, Port},
+use super::{
+    ServerError,
+    health::OTHERS,
+    identity::Gate,
+    incoming::Incoming,
+    transport::{self, Rules},
+};
+use crate::api::{
+    ADMIN_SERVICE, AdminEndpoint, Administered, GrpcInferenceServiceServer, InferenceEndpoint,
+    proto::{ADMIN_DESCRIPTORS, v1::model_service_server::ModelServiceServer},
 };
 
 /// Connections at a time: many more than there are people and scripts.
-const CONNECTIONS: u32 = 64;
+pub(super) const CONNECTIONS: u32 = 64;
 
 /// Largest message that is read. A policy has some kilobytes at most.
 const MESSAGE_BYTES: usize = 64 * 1024;
@@ -31,7 +34,7 @@ const MESSAGE_BYTES: usize = 64 * 1024;
 /// The port, once it serves.
 pub(super) struct AdminPort {
     health: HealthReporter,
-    transport: JoinHandle<Result<(), tonic::transport::Error>>,
+    transport: JoinHandle<()>,
 }
 
 /// Serves until `close`, and then until all connections are closed.
@@ -40,16 +43,15 @@ pub(super) struct AdminPort {
 ///
 /// [`ServerError::Reflection`], which would be a mistake of the build.
 pub(super) async fn serve(
-    listener: TcpListener,
+    (incoming, gate, rules): (Incoming, Gate, Rules),
     admin: Administered,
-    metrics: &Metrics,
     close: CancellationToken,
 ) -> Result<AdminPort, ServerError> {
     let health = HealthReporter::new();
     report(&health, ServingStatus::Serving).await;
     let service = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     let routes = routes(admin)?.add_service(service);
-    let transport = transport::serve_admin(Incoming::new(listener, CONNECTIONS, (metrics, Port::Admin)), routes, close);
+    let transport = transport::serve_admin(incoming, routes, (gate, rules), close);
     Ok(AdminPort { health, transport })
 }
 

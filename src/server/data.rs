@@ -48,16 +48,21 @@ pub(super) fn routes(
     let gmv = MerchantGmvServiceServer::new(GmvEndpoint::new(scoring.clone()))
         .max_decoding_message_size(most)
         .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip);
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd);
     let portraits = UserPortraitServiceServer::new(PortraitEndpoint::new(scoring.clone()))
         .max_decoding_message_size(most)
         .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip);
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd);
     // Replies leave as they are: every client of gRPC's own libraries says that it takes
     // gzip, and compressing a tensor takes longer than sending it.
     let inference = GrpcInferenceServiceServer::new(InferenceEndpoint::data(scoring, admin_port))
         .max_decoding_message_size(most)
         .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
         .accept_compressed(CompressionEncoding::Deflate);
     let reflection = || {
         tonic_reflection::server::Builder::configure()

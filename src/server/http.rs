@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::State,
     http::{
         HeaderMap, StatusCode,
@@ -20,17 +20,18 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use serde::Serialize;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    identity::{Gate, Guarded, Stranger},
     incoming::Incoming,
     page::{self, Page},
 };
 use crate::{
     api::Drain,
     registry::{Arm, Model, Registry, is_ready},
-    telemetry::{Exposition, Metrics, Port},
+    telemetry::Exposition,
 };
 
 /// Connections at a time. A tab with the page holds up to six for as long as it is open,
@@ -41,12 +42,14 @@ pub(super) const CONNECTIONS: u32 = 512;
 /// wait no longer than some seconds themselves.
 const HEAD: Duration = Duration::from_secs(10);
 
+/// Longest head of a request, in bytes, as on the gRPC ports; a longer one is answered with 431.
+const HEADERS: usize = 16 * 1024;
+
 /// What can be asked about.
 #[derive(Clone)]
 pub(super) struct Probed {
     pub(super) registry: Arc<Registry>,
     pub(super) drain: Drain,
-    pub(super) metrics: Metrics,
     pub(super) exposition: Exposition,
 }
 
@@ -84,25 +87,30 @@ struct RejectedVersion {
 }
 
 /// Serves until `close`.
-pub(super) fn serve(listener: TcpListener, probed: Probed, page: Page, close: CancellationToken) -> JoinHandle<()> {
-    let incoming = Incoming::new(listener, CONNECTIONS, (&probed.metrics, Port::Http));
+pub(super) fn serve(
+    incoming: Incoming,
+    gate: Gate,
+    (probed, page): (Probed, Page),
+    close: CancellationToken,
+) -> JoinHandle<()> {
     let router = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(probed)
         .merge(page::routes(page));
-    tokio::spawn(accept(incoming, router, close))
+    tokio::spawn(accept(incoming, gate, router, close))
 }
 
 /// Not `axum::serve`: it sets no timer, so that a peer that never ends its
 /// request's head would hold its connection for ever.
-async fn accept(incoming: Incoming, router: Router, close: CancellationToken) {
+async fn accept(incoming: Incoming, gate: Gate, router: Router, close: CancellationToken) {
     let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    protocol.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEADERS);
     let open = GracefulShutdown::new();
     while let Some(connection) = close.run_until_cancelled(incoming.accept()).await {
-        let service = TowerToHyperService::new(router.clone());
+        let guarded = Guarded { routes: router.clone(), gate: gate.clone(), peer: connection.peer() };
+        let service = TowerToHyperService::new(guarded);
         // Where it fails the peer is gone, and there is nobody to tell.
         tokio::spawn(open.watch(protocol.serve_connection(TokioIo::new(connection), service)));
     }
@@ -111,13 +119,14 @@ async fn accept(incoming: Incoming, router: Router, close: CancellationToken) {
 }
 
 /// 200 while requests are welcome, else 503; the body says what there is and
-/// what was rejected, with all reasons.
-async fn readyz(State(probed): State<Probed>) -> (StatusCode, Json<Readiness>) {
+/// what was rejected, with all reasons, to who may know that.
+async fn readyz(State(probed): State<Probed>, stranger: Option<Extension<Stranger>>) -> (StatusCode, Json<Readiness>) {
     let models = probed.registry.models();
     let draining = probed.drain.has_begun();
     let ready = is_ready(&models) && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let models = models.iter().map(|(name, model)| readiness(name, model)).collect();
+    let told = models.iter().filter(|_| stranger.is_none());
+    let models = told.map(|(name, model)| readiness(name, model)).collect();
     (status, Json(Readiness { ready, draining, models }))
 }
 
@@ -189,18 +198,20 @@ fn range(text: &str) -> (&str, &str, f64) {
 mod tests {
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpStream,
+        net::{TcpListener, TcpStream},
         time::Instant,
     };
 
     use super::*;
+    use crate::telemetry::{Metrics, Port};
 
     async fn client() -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (metrics, exposition) = Metrics::new().unwrap();
-        let probed = Probed { registry: Arc::default(), drain: Drain::default(), metrics, exposition };
-        serve(listener, probed, Page::silent(), CancellationToken::new());
+        let incoming = Incoming::new(listener, CONNECTIONS, (&metrics, Port::Http));
+        let probed = Probed { registry: Arc::default(), drain: Drain::default(), exposition };
+        serve(incoming, Gate::default(), (probed, Page::silent()), CancellationToken::new());
         client
     }
 

@@ -1,30 +1,33 @@
-//! Accepts connections, as many at a time as there are places for.
+//! Accepts connections, as many at a time as there are places for, each in plain or by TLS.
 //!
 //! What comes over the bound waits in the system's backlog and not in here: it
 //! costs no descriptor and no task, and is served once another one leaves.
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use futures::{Stream, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
-use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::warn;
 
+use super::{
+    identity::Peer,
+    tls::{Protocol, Secured, Tls},
+};
 use crate::telemetry::{Metrics, Port, Presence, Present};
 
-/// How long a new connection may take to begin. Keepalive asks only peers that
-/// did, so that without this a silent one would hold its place for ever.
+/// How long a new connection may take to begin, the handshake of TLS included. Keepalive asks only
+/// peers that did, so that without this a silent one would hold its place for ever.
 const GREETING: Duration = Duration::from_secs(10);
 
 /// Bytes of HTTP/2's preface (RFC 9113, section 3.4); a request by HTTP/1.1 has
@@ -39,13 +42,22 @@ const REFUSED: Duration = Duration::from_secs(1);
 pub(super) struct Incoming {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    tls: Option<(Tls, Protocol)>,
     open: Presence,
+}
+
+/// What bytes travel by.
+#[derive(Debug)]
+enum Line {
+    Plain(TcpStream),
+    Secured(Box<Secured>),
 }
 
 /// A connection, and its place until it is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    line: Line,
+    peer: Peer,
     /// Until the greeting was read.
     greeting: Option<Pin<Box<Sleep>>>,
     read: usize,
@@ -59,7 +71,12 @@ impl Incoming {
         let open = metrics.connections(port, connections);
         // Rather fewer than the system's word allows than a panic.
         let places = usize::try_from(connections).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        Self { listener, places: Arc::new(Semaphore::new(places)), open }
+        Self { listener, places: Arc::new(Semaphore::new(places)), tls: None, open }
+    }
+
+    /// The same by TLS, where there are certificates.
+    pub(super) fn secured(self, tls: Option<&Tls>, protocol: Protocol) -> Self {
+        Self { tls: tls.map(|tls| (tls.clone(), protocol)), ..self }
     }
 
     /// The next connection, once there is a place for it.
@@ -71,7 +88,7 @@ impl Incoming {
                 std::future::pending().await
             };
             match self.listener.accept().await {
-                Ok((stream, _peer)) => return Connection::new(stream, place, self.open.one()),
+                Ok((stream, address)) => return self.connection(stream, address, place),
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
                     warn!(%error, "can't accept connections");
@@ -81,9 +98,26 @@ impl Incoming {
         }
     }
 
-    /// All connections that come.
-    pub(super) fn stream(self) -> impl Stream<Item = io::Result<Connection>> + Send {
-        stream::unfold(self, async |incoming| Some((Ok(incoming.accept().await), incoming)))
+    fn connection(&self, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) -> Connection {
+        // Replies are small and wanted now. Where the socket is gone, the next read says so.
+        let _ = stream.set_nodelay(true);
+        let (line, shown) = match &self.tls {
+            Some((tls, protocol)) => {
+                let secured = tls.secure(stream, *protocol);
+                let shown = secured.shown();
+                (Line::Secured(Box::new(secured)), Some(shown))
+            }
+            None => (Line::Plain(stream), None),
+        };
+        let peer = Peer { address: Some(address), shown };
+        Connection {
+            line,
+            peer,
+            greeting: Some(Box::pin(sleep(GREETING))),
+            read: 0,
+            _place: place,
+            _open: self.open.one(),
+        }
     }
 }
 
@@ -94,12 +128,33 @@ fn is_the_peers(error: &io::Error) -> bool {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, open: Present) -> Self {
-        // Replies are small and wanted now. Where the socket is gone, the next read says so.
-        let _ = stream.set_nodelay(true);
-        Self { stream, greeting: Some(Box::pin(sleep(GREETING))), read: 0, _place: place, _open: open }
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> Peer {
+        self.peer.clone()
+    }
+
+    /// What there is to read and write by, as long as the peer did not take too long to begin.
+    fn poll_line(&mut self, context: &mut Context<'_>) -> io::Result<Pin<&mut dyn Duplex>> {
+        if let Some(greeting) = &mut self.greeting
+            && greeting.as_mut().poll(context).is_ready()
+        {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not begin"));
+        }
+        Ok(self.line())
+    }
+
+    fn line(&mut self) -> Pin<&mut dyn Duplex> {
+        match &mut self.line {
+            Line::Plain(stream) => Pin::new(stream),
+            Line::Secured(stream) => Pin::new(&mut **stream),
+        }
     }
 }
+
+/// Read and written.
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 impl AsyncRead for Connection {
     fn poll_read(
@@ -107,13 +162,8 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(greeting) = &mut self.greeting
-            && greeting.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not begin")));
-        }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        ready!(self.poll_line(context)?.poll_read(context, buffer))?;
         if self.greeting.is_some() {
             self.read += buffer.filled().len() - before;
             if self.read >= GREETING_BYTES {
@@ -126,7 +176,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        self.poll_line(context)?.poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -134,27 +184,22 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        self.poll_line(context)?.poll_write_vectored(context, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.line {
+            Line::Plain(stream) => stream.is_write_vectored(),
+            Line::Secured(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.poll_line(context)?.poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        self.line().poll_shutdown(context)
     }
 }
 

@@ -8,47 +8,50 @@ mod admin;
 mod data;
 mod health;
 mod http;
+mod identity;
 mod incoming;
 mod keeping;
 mod measured;
 mod observe;
 mod page;
+mod ports;
+mod stopping;
 mod summary;
 mod telemetry;
+mod tls;
 mod transport;
 mod trials;
+mod watching;
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::{net::TcpListener, task::JoinError, time::timeout};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
 use crate::{
     api::{Administered, Drain, JsonError},
     config::{BatchConfig, Problem, RuntimeConfig, Settings},
+    identity::FileError,
     model::Engines,
     registry::{Events, Registry, ScanError},
     stack::{BatchRules, Limits, RunnerError, Runners, ThreadSetup, assemble},
-    telemetry::{ExpositionError, OtlpError, Port},
+    telemetry::{ExpositionError, OtlpError},
 };
 
 use self::{
     http::Probed,
-    incoming::Incoming,
     measured::Measured,
     observe::ObserveLayer,
     page::{Page, Sources},
+    ports::{Open, Ports},
+    stopping::Stopping,
     summary::Summaries,
 };
 
 pub use telemetry::{TelemetryError, log_to_stderr};
-
-/// How long connections may take to close once all work is done, and then the last push to
-/// a collector: long enough for a client to read its last reply, short enough not to be
-/// noticed.
-const CLOSING: Duration = Duration::from_secs(1);
+pub use tls::TlsError;
 
 /// Why a server did not start or did not stop well. A message leaves out what its
 /// `source` says.
@@ -64,6 +67,12 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
+    /// Certificates can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The system refused the thread that looks at files.
+    #[error("the thread that looks for new certificates did not start")]
+    Watching(#[source] io::Error),
     /// The models' folder can't be read.
     #[error("models.root = {root:?}")]
     Models {
@@ -99,9 +108,18 @@ pub enum ServerError {
     /// Telemetry can't be sent.
     #[error(transparent)]
     Otlp(#[from] OtlpError),
-    /// The transport broke.
-    #[error("the gRPC transport broke")]
-    Transport(#[from] tonic::transport::Error),
+    /// Those who may ask are not known.
+    #[error(transparent)]
+    Identities(#[from] FileError),
+    /// Nobody could give orders, or everybody.
+    #[error(
+        "server.admin_listen = {address}: can be reached from other machines, and auth.file has no identity with \
+         the role publish"
+    )]
+    AdminPort {
+        /// The setting.
+        address: SocketAddr,
+    },
     /// The transport's task panicked.
     #[error("the gRPC transport ended by itself")]
     TransportPanicked(#[source] JoinError),
@@ -118,24 +136,21 @@ pub enum ServerError {
 /// A server that holds its ports and does not serve yet.
 pub struct Server {
     settings: Settings,
-    data: TcpListener,
-    http: TcpListener,
-    admin: TcpListener,
+    ports: Ports,
     registry: Arc<Registry>,
     drain: Drain,
 }
 
 impl Server {
-    /// Opens the ports.
+    /// Reads certificates and identities, and opens the ports.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Listen`] names the port that can't be had.
+    /// [`ServerError::Listen`] names the port that can't be had, [`ServerError::Tls`] and
+    /// [`ServerError::Identities`] the file.
     pub async fn bind(settings: Settings) -> Result<Self, ServerError> {
-        let data = listen("server.listen", settings.server.listen).await?;
-        let http = listen("server.http_listen", settings.server.http_listen).await?;
-        let admin = listen("server.admin_listen", settings.server.admin_listen).await?;
-        Ok(Self { settings, data, http, admin, registry: Arc::default(), drain: Drain::default() })
+        let ports = Ports::bind(&settings).await?;
+        Ok(Self { settings, ports, registry: Arc::default(), drain: Drain::default() })
     }
 
     /// Serves until `stop` resolves, then drains.
@@ -149,99 +164,75 @@ impl Server {
         setup: ThreadSetup,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        self.announce(engines.release());
-        let (mut health, health_service) = health::health(&self.registry, &self.drain).await;
+        announce(&self.settings, engines.release());
+        let Self { settings, ports, registry, drain } = self;
+        ports.announce(&settings);
+        let _watching = ports.watch_files()?;
+        let (health, health_service) = health::health(&registry, &drain).await;
         let close = CancellationToken::new();
-        let measured = Measured::new(&self.settings.telemetry, self.data.local_addr().ok())?;
-        measured.show(&self.registry, &self.drain, engines.release());
+        let measured = Measured::new(&settings.telemetry, ports.data_address())?;
+        measured.show(&registry, &drain, engines.release());
         let Measured { metrics, exposition, journeys, otlp } = measured;
-        let runners = Runners::start(self.settings.runtime.runners(), rules(&self.settings), &setup, &metrics)?;
+        let admin_port = ports.admin_port();
+        let Open { data, http, admin, gate, rules } = ports.open(&settings, &metrics);
+        let runners = Runners::start(settings.runtime.runners(), batch_rules(&settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
         let summaries = Summaries::start(journeys.clone());
-        let trials = trials::start(&self.settings, &self.registry, &metrics, &setup)?;
+        let trials = trials::start(&settings, &registry, &metrics, &setup)?;
         let events = Events::new();
-        let probed = Probed {
-            registry: Arc::clone(&self.registry),
-            drain: self.drain.clone(),
-            metrics: metrics.clone(),
-            exposition: exposition.clone(),
-        };
+
         let page = Page::start(Sources {
-            registry: Arc::clone(&self.registry),
-            drain: self.drain.clone(),
-            exposition,
+            registry: Arc::clone(&registry),
+            drain: drain.clone(),
+            exposition: exposition.clone(),
             events: events.clone(),
             trials: trials.clone(),
             noted: journeys.noted().clone(),
             libtorch: engines.release().to_owned(),
         })
         .map_err(ServerError::Page)?;
-        let http = http::serve(self.http, probed, page.clone(), close.clone());
-        let stack = assemble(limits(&self.settings), metrics.clone(), runners.clone());
-        let admin_port = self.admin.local_addr().map_or(0, |address| address.port());
-        let rooms = data::Rooms { stack, trials: trials.clone(), metrics: metrics.clone(), admin_port };
-        let routes = data::routes(&self.settings, &self.registry, &self.drain, rooms)?;
-        let routes = routes.add_service(health_service);
-        let connections = self.settings.server.max_connections.get();
-        let incoming = Incoming::new(self.data, connections, (&metrics, Port::Data));
-        let observe = ObserveLayer::new(metrics.clone(), journeys.clone());
-        let mut transport = transport::serve(incoming, routes, observe, close.clone());
+        let probed = Probed { registry: Arc::clone(&registry), drain: drain.clone(), exposition };
+        let http = http::serve(http, gate.clone(), (probed, page.clone()), close.clone());
 
-        let preparation = keeping::preparation(&self.settings, engines, (runners, trials.clone()), setup)?;
-        let keeper = keeping::keep(&self.settings, &self.registry, &events, preparation, metrics.clone())?;
-        let _guard = trials::guard(&self.registry, &trials, &keeper);
-        let _followed = page::follow(&page, &self.registry, &keeper);
-        let administered = Administered {
-            registry: Arc::clone(&self.registry),
-            keeper,
-            events,
-            trials: trials.clone(),
-            noted: journeys.noted().clone(),
-            drain: self.drain.clone(),
-        };
-        let admin = admin::serve(self.admin, administered, &metrics, close.clone()).await?;
+        let stack = assemble(limits(&settings), metrics.clone(), runners.clone());
+        let rooms = data::Rooms { stack, trials: trials.clone(), metrics: metrics.clone(), admin_port };
+        let routes = data::routes(&settings, &registry, &drain, rooms)?.add_service(health_service);
+        let observe = ObserveLayer::new(metrics.clone(), journeys.clone());
+        let mut transport = transport::serve(data, routes, (gate.clone(), observe, rules.clone()), close.clone());
+
+        let preparation = keeping::preparation(&settings, engines, (runners, trials.clone()), setup)?;
+        let keeper = keeping::keep(&settings, &registry, &events, preparation, metrics)?;
+        let _guard = trials::guard(&registry, &trials, &keeper);
+        let _followed = page::follow(&page, &registry, &keeper);
+        let noted = journeys.noted().clone();
+        let administered =
+            Administered { registry, keeper, events, trials: trials.clone(), noted, drain: drain.clone() };
+        let admin = admin::serve((admin, gate, rules), administered, close.clone()).await?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
             ended = &mut transport => return joined(ended),
         }
-        admin.not_serving().await;
-        let drained = drain(&self.settings, &self.drain, &mut health).await;
-        trials.store_recent();
-        summaries.finish().await;
-        close.cancel();
-        health.forget().await;
-        if timeout(CLOSING, async { tokio::join!(transport, http, admin.closed()) }).await.is_err() {
-            info!("some clients keep idle connections open; closing them");
-        }
-        if let Some(otlp) = otlp {
-            otlp.finish(CLOSING).await;
-        }
-        drained
-    }
-
-    fn announce(&self, release: &str) {
-        let Settings { runtime, models, .. } = &self.settings;
-        info!(
-            version = env!("CARGO_PKG_VERSION"),
-            libtorch = release,
-            device = ?runtime.device,
-            io_threads = runtime.io_threads(),
-            runners = runtime.runners(),
-            intra_op_threads = runtime.intra_op_threads,
-            "souk starts"
-        );
-        info!(
-            grpc = self.data.local_addr().map(tracing::field::display).ok(),
-            http = self.http.local_addr().map(tracing::field::display).ok(),
-            admin = self.admin.local_addr().map(tracing::field::display).ok(),
-            models = %models.root.display(),
-            "listening; NOT_SERVING until the models are live"
-        );
+        let stopping = Stopping { health, trials, summaries, otlp, transport, http, admin, close };
+        stopping.stop(&drain, settings.server.drain_timeout).await
     }
 }
 
+/// What this program is and has.
+fn announce(settings: &Settings, release: &str) {
+    let RuntimeConfig { device, intra_op_threads, .. } = &settings.runtime;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        libtorch = release,
+        ?device,
+        io_threads = settings.runtime.io_threads(),
+        runners = settings.runtime.runners(),
+        intra_op_threads,
+        "souk starts"
+    );
+}
+
 /// When batches run, and where.
-fn rules(settings: &Settings) -> BatchRules {
+fn batch_rules(settings: &Settings) -> BatchRules {
     let RuntimeConfig { inline_below, .. } = settings.runtime;
     let sockets = settings.runtime.io_threads().get();
     let eager = settings.runtime.runners().get().saturating_sub(sockets).max(1);
@@ -255,26 +246,8 @@ fn limits(settings: &Settings) -> Limits {
     Limits { rows: queue_rows, bytes: NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN), wait: queue_wait }
 }
 
-async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| ServerError::Listen { key, address, source })
-}
-
-async fn drain(settings: &Settings, drain: &Drain, health: &mut health::Health) -> Result<(), ServerError> {
-    // First, so that nobody is sent here whom the next line would refuse.
-    health.not_serving().await;
-    drain.begin();
-    let after = settings.server.drain_timeout;
-    if timeout(after, drain.answered()).await.is_ok() {
-        info!("all accepted work was answered");
-        return Ok(());
-    }
-    let open = drain.open();
-    error!(open, "the drain took too long; giving up");
-    Err(ServerError::NotDrained { open, after })
-}
-
-fn joined(ended: Result<Result<(), tonic::transport::Error>, JoinError>) -> Result<(), ServerError> {
-    Ok(ended.map_err(ServerError::TransportPanicked)??)
+fn joined(ended: Result<(), JoinError>) -> Result<(), ServerError> {
+    ended.map_err(ServerError::TransportPanicked)
 }
 
 #[cfg(test)]

@@ -1,15 +1,29 @@
 //! HTTP/2 as the data port and the admin port speak it: how many connections, how many calls on
 //! each, and how long one may be silent.
 
-use std::time::Duration;
+mod arriving;
+mod calls;
+mod connection;
+mod unsent;
 
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use tonic::{service::Routes, transport::Server};
-use tower::util::MapResponseLayer;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Status, service::Routes};
+use tower::{ServiceBuilder, util::MapResponseLayer};
 
-use super::{incoming::Incoming, observe::ObserveLayer};
-use crate::api::{GrpcTimeoutLayer, counted_until_sent, oversize_is_exhausted};
+use self::{connection::Answers, unsent::All};
+use super::{
+    identity::{Gate, IdentifyLayer},
+    incoming::Incoming,
+    observe::ObserveLayer,
+};
+use crate::{
+    api::{GrpcTimeoutLayer, counted_until_sent, oversize_is_exhausted},
+    config::ServerConfig,
+};
 
 /// How long a connection may be silent before its peer is asked whether it is
 /// there: often enough that a place of a dead peer is free again within a minute,
@@ -34,24 +48,78 @@ const ADMIN_CALLS_PER_CONNECTION: u32 = 64;
 /// default is 20.
 const RESETS: usize = 1024;
 
+/// Longest list of headers, as HTTP/2 counts them: a token, a trace's context and what else a caller may
+/// want to say. A longer one is answered with 431.
+const HEADERS: u32 = 16 * 1024;
+
+/// Bytes of one reply that a connection takes before its peer has taken those before: what 1024 calls of
+/// a client that reads nothing may cost, and more than a reply usually has.
+const SEND_BUFFER: usize = 32 * 1024;
+
+/// By how much connections' ages differ, in thousandths: those that began together, as after a
+/// restart, don't end together.
+const SPREAD: u16 = 100;
+
+/// Bounds on connections.
+#[derive(Clone)]
+pub(super) struct Rules {
+    /// Open calls on one.
+    calls: u32,
+    /// Whether calls are told whose they are.
+    tells_peers: bool,
+    /// How long one may have no call.
+    idle: Option<Duration>,
+    /// How old one becomes.
+    age: Option<Duration>,
+    /// How long its calls may take then.
+    grace: Duration,
+    /// How long replies may lie unread.
+    stall: Option<Duration>,
+    /// What lies unread.
+    unsent: All,
+}
+
+impl Rules {
+    /// Of a port, by the settings.
+    pub(super) fn of(server: &ServerConfig) -> Self {
+        let given = |bound: Duration| (!bound.is_zero()).then_some(bound);
+        let most = usize::try_from(server.max_unsent_bytes.as_u64()).unwrap_or(usize::MAX);
+        Self {
+            calls: CALLS_PER_CONNECTION,
+            tells_peers: false,
+            idle: given(server.max_connection_idle),
+            age: given(server.max_connection_age),
+            grace: server.max_connection_grace,
+            stall: given(server.max_reply_stall),
+            unsent: All::new(most),
+        }
+    }
+
+    /// The age of a connection from this address, whose port is as good as any chance.
+    fn age(&self, peer: Option<SocketAddr>) -> Option<Duration> {
+        let chance = peer.map_or(0, |address| address.port() % (2 * SPREAD + 1));
+        self.age.map(|age| age / 1000 * u32::from(1000 - SPREAD + chance))
+    }
+}
+
 /// Serves the data port until `close`, and then until all connections are closed.
 pub(super) fn serve(
     incoming: Incoming,
     routes: Routes,
-    observe: ObserveLayer,
+    (gate, observe, rules): (Gate, ObserveLayer, Rules),
     close: CancellationToken,
-) -> JoinHandle<Result<(), tonic::transport::Error>> {
-    let served = patient()
-        .max_concurrent_streams(CALLS_PER_CONNECTION)
-        .http2_max_pending_accept_reset_streams(Some(RESETS))
+) -> JoinHandle<()> {
+    let rules = Rules { tells_peers: gate.is_kept(), ..rules };
+    let calls = ServiceBuilder::new()
         // First, so that it sees codes as callers do.
         .layer(observe)
         .layer(MapResponseLayer::new(oversize_is_exhausted))
         .layer(MapResponseLayer::new(counted_until_sent))
+        // Before anything of a request is read.
+        .layer(IdentifyLayer::new(gate))
         .layer(GrpcTimeoutLayer)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming.stream(), async move { close.cancelled().await });
-    tokio::spawn(served)
+        .service(routes.prepare());
+    tokio::spawn(accept(incoming, calls, rules, close))
 }
 
 /// Serves the admin port until `close`, and then until all connections are closed.
@@ -59,20 +127,30 @@ pub(super) fn serve(
 pub(super) fn serve_admin(
     incoming: Incoming,
     routes: Routes,
+    (gate, rules): (Gate, Rules),
     close: CancellationToken,
-) -> JoinHandle<Result<(), tonic::transport::Error>> {
-    let served = patient()
-        .max_concurrent_streams(ADMIN_CALLS_PER_CONNECTION)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming.stream(), async move { close.cancelled().await });
-    tokio::spawn(served)
+) -> JoinHandle<()> {
+    // The history says where an order came from.
+    let rules = Rules { calls: ADMIN_CALLS_PER_CONNECTION, tells_peers: true, ..rules };
+    let calls = ServiceBuilder::new().layer(IdentifyLayer::new(gate)).layer(GrpcTimeoutLayer).service(routes.prepare());
+    tokio::spawn(accept(incoming, calls, rules, close))
 }
 
-/// Drops peers that are no longer there.
-fn patient() -> Server {
-    Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+/// Not tonic's server: it ends old connections without a word where they have a time to finish, ends
+/// idle ones never, and bounds nothing of what a client leaves unread.
+async fn accept<S, B>(incoming: Incoming, calls: S, rules: Rules, close: CancellationToken)
+where
+    S: Answers<B>,
+    B: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
+{
+    let open = TaskTracker::new();
+    while let Some(connection) = close.run_until_cancelled(incoming.accept()).await {
+        open.spawn(connection::serve(connection, calls.clone(), rules.clone(), close.clone()));
+    }
+    // Nobody else may connect.
+    drop(incoming);
+    open.close();
+    open.wait().await;
 }
 
 #[cfg(test)]
@@ -95,7 +173,8 @@ mod tests {
         let metrics = Metrics::none();
         let incoming = Incoming::new(listener, 8, (&metrics, Port::Data));
         let observe = ObserveLayer::new(metrics.clone(), Journeys::new(metrics));
-        serve(incoming, Routes::default(), observe, CancellationToken::new());
+        let rules = Rules::of(&ServerConfig::default());
+        serve(incoming, Routes::default(), (Gate::default(), observe, rules), CancellationToken::new());
         client
     }
 

@@ -161,7 +161,11 @@ impl Observed {
             ScoreError::BadField { .. }
             | ScoreError::UnknownModel { .. }
             | ScoreError::NotFound { .. }
-            | ScoreError::NoLiveVersion { .. } => {
+            | ScoreError::NoLiveVersion { .. }
+            // Who may ask, and how often, is found out before rows come here.
+            | ScoreError::Overloaded { shortage: Shortage::Rate { .. }, .. }
+            | ScoreError::NotIdentified { .. }
+            | ScoreError::NotPermitted { .. } => {
                 return self.count_rows_as(RowsOutcome::Refused);
             }
         };

@@ -36,7 +36,7 @@ pub(super) fn log(ended: &Ended) {
         compute_ms = part(request.compute),
         batch_rows = asked(request.batch_rows),
         model = asked(0).map(|_| request.model.as_str()),
-        version = asked(0).map(|_| request.version),
+        version = (request.version > 0).then_some(request.version),
         versions = asked(request.versions),
         rows = asked(request.rows),
         lane = asked(0).map(|_| request.lane),

@@ -56,7 +56,7 @@ pub(super) struct OfMethod {
 pub(super) struct OfModel {
     pub(super) wait: BoundHistogram<f64>,
     pub(super) late: BoundCounter<u64>,
-    pub(super) shed: Each<Reason, 6>,
+    pub(super) shed: Each<Reason, 7>,
     lanes: Kept<&'static str, BoundHistogram<f64>>,
     versions: Kept<u64, OfVersion>,
     /// By the digest of the version whose features they are, in its manifest's order:

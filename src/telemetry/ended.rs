@@ -12,7 +12,7 @@ use super::{Batch, Reason, context::Context};
 pub struct Leg {
     /// The model's name.
     pub model: String,
-    /// The version's number.
+    /// The version's number. 0 where none was asked.
     pub version: u64,
     /// Rows that it was asked for.
     pub rows: usize,

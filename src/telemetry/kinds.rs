@@ -61,11 +61,13 @@ pub enum Reason {
     Expired,
     /// The caller left while they waited.
     Cancelled,
+    /// The caller asked for more rows in a second than he may.
+    Rate,
 }
 
 impl Reason {
-    pub(super) const ALL: [Self; 6] =
-        [Self::QueueFull, Self::QueueBytes, Self::Wait, Self::Deadline, Self::Expired, Self::Cancelled];
+    pub(super) const ALL: [Self; 7] =
+        [Self::QueueFull, Self::QueueBytes, Self::Wait, Self::Deadline, Self::Expired, Self::Cancelled, Self::Rate];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +77,7 @@ impl Reason {
             Self::Deadline => "deadline",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
+            Self::Rate => "rate",
         }
     }
 }

@@ -8,9 +8,9 @@ use super::{
     Difference, Live, Metric, Metrics,
     process::{self, Process, Processes},
     table::{
-        ADMITTED_ROWS, DRAINING, IO_BUSY, IO_TASKS, IO_TASKS_QUEUED, IO_THREADS, MODEL_AGE, MODEL_LIVE, PROCESS_CPU,
-        PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT, PROCESS_START, PROCESS_THREADS, PROCESS_VIRTUAL,
-        QUEUE_BYTES, QUEUE_BYTES_LIMIT, QUEUE_ROWS, QUEUE_ROWS_LIMIT, READY, SHADOW_DIFFERENCE,
+        ADMITTED_ROWS, CERTIFICATE_EXPIRY, DRAINING, IO_BUSY, IO_TASKS, IO_TASKS_QUEUED, IO_THREADS, MODEL_AGE,
+        MODEL_LIVE, PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT, PROCESS_START, PROCESS_THREADS,
+        PROCESS_VIRTUAL, QUEUE_BYTES, QUEUE_BYTES_LIMIT, QUEUE_ROWS, QUEUE_ROWS_LIMIT, READY, SHADOW_DIFFERENCE,
     },
 };
 
@@ -44,6 +44,12 @@ impl Metrics {
         let labels = |(model, version): (String, u64)| [model, version.to_string()];
         let labelled = move || read().into_iter().map(|(version, age)| (labels(version), age as f64)).collect();
         MODEL_AGE.observed(&self.0.meter, labelled);
+    }
+
+    /// Reads when the server's certificate ends, in seconds since 1970, at every scrape; like
+    /// [`Metrics::observe_queue`].
+    pub fn observe_certificate(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        CERTIFICATE_EXPIRY.observed_alone(&self.0.meter, move || Some(read() as f64));
     }
 
     /// Reads how versions differ at every scrape; like [`Metrics::observe_queue`].

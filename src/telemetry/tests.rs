@@ -42,6 +42,7 @@ fn measured() -> Exposition {
     metrics.load_failed("merchant_gmv", "golden.jsonl");
     metrics.observe_age(|| vec![(("merchant_gmv".into(), 3), 86_400)]);
     metrics.shadow("merchant_gmv", 4, ShadowOutcome::Dropped, 9);
+    metrics.observe_certificate(|| 1_900_000_000);
     metrics.observe_differences(|| {
         let (model, head) = ("merchant_gmv".to_owned(), "expected_gmv".to_owned());
         vec![Difference { model, live: 3, version: 4, head, statistic: "relative", value: 0.25 }]
@@ -111,6 +112,7 @@ async fn every_update_is_counted_where_it_belongs() {
             "souk_shadow_difference",
             r#"{head="expected_gmv",live="3",model="merchant_gmv",statistic="relative",version="4"} 0.25"#,
         ),
+        ("souk_tls_certificate_expiry_timestamp_seconds", " 1900000000"),
         ("souk_build_info", r#"{torch="2.11.0",version="0.1.0"} 1"#),
     ] {
         let (found, wanted) = (lines(&exposition, name), format!("{name}{wanted}"));

@@ -46,6 +46,8 @@ impl Asked<'_> {
                 | ScoreError::NotFound { .. }
                 | ScoreError::NoLiveVersion { .. }
                 | ScoreError::Draining
+                | ScoreError::NotIdentified { .. }
+                | ScoreError::NotPermitted { .. }
                 | ScoreError::Overloaded { .. },
             ) => {}
         }

@@ -13,11 +13,42 @@ use std::{
 use self::source::{code, paths, test_modules};
 
 /// Which rooms a room may use: the arrows of the layout in `src/lib.rs`.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("main", &["cli"]),
-    ("cli", &["config", "server", "api", "registry", "model", "manifest", "stack", "rows", "telemetry", "trust"]),
-    ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry", "trial"]),
-    ("api", &["registry", "model", "manifest", "features", "heads", "stack", "rows", "error", "telemetry", "trial"]),
+    (
+        "cli",
+        &[
+            "config",
+            "server",
+            "api",
+            "registry",
+            "model",
+            "manifest",
+            "stack",
+            "rows",
+            "telemetry",
+            "trust",
+            "identity",
+        ],
+    ),
+    ("server", &["config", "api", "registry", "model", "manifest", "stack", "telemetry", "trial", "identity", "error"]),
+    (
+        "api",
+        &[
+            "registry",
+            "model",
+            "manifest",
+            "features",
+            "heads",
+            "stack",
+            "rows",
+            "error",
+            "telemetry",
+            "trial",
+            "identity",
+        ],
+    ),
+    ("identity", &["error"]),
     ("trial", &["registry", "model", "manifest", "heads", "rows", "cost", "error", "telemetry"]),
     ("registry", &["model", "error", "telemetry"]),
     ("model", &["manifest", "features", "heads", "rows", "cost", "trust"]),
@@ -34,8 +65,20 @@ const ARROWS: [(&str, &[&str]); 17] = [
 ];
 
 /// Rooms that know no wire. Telemetry has one of its own, to collectors: `telemetry/otlp`.
-const WIRELESS: [&str; 11] =
-    ["stack", "telemetry", "rows", "error", "manifest", "features", "heads", "registry", "model", "trial", "trust"];
+const WIRELESS: [&str; 12] = [
+    "stack",
+    "telemetry",
+    "rows",
+    "error",
+    "manifest",
+    "features",
+    "heads",
+    "registry",
+    "model",
+    "trial",
+    "trust",
+    "identity",
+];
 
 /// One file of `src/`.
 struct Source {

@@ -18,6 +18,8 @@ mod admin;
 mod architecture;
 #[cfg(feature = "torch")]
 mod batching;
+#[cfg(feature = "torch")]
+mod bounds;
 mod check;
 mod collector;
 mod configuration;
@@ -32,6 +34,7 @@ mod folders;
 #[cfg(feature = "torch")]
 mod golden;
 mod health;
+mod identity;
 #[cfg(feature = "torch")]
 mod import;
 #[cfg(feature = "torch")]
@@ -66,6 +69,7 @@ mod slow;
 mod streams;
 #[cfg(feature = "torch")]
 mod tensors;
+mod tls;
 #[cfg(feature = "torch")]
 mod traces;
 #[cfg(feature = "torch")]

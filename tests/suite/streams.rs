@@ -91,9 +91,9 @@ async fn a_client_that_leaves_in_mid_stream_leaves_nothing_behind() {
     let mut server = Launch::new().serving().await;
     let mut client = server.gmv().await;
     for _ in 0..8 {
-        let messages = stream::iter((0..20).map(|number| message(number, 500))).chain(stream::pending());
+        let messages = stream::iter((0..20).map(|number| message(number, 200))).chain(stream::pending());
         let mut replies = client.stream_gmv(messages).await.unwrap().into_inner();
-        assert_answers(&replies.message().await.unwrap().unwrap(), 0, 500);
+        assert_answers(&replies.message().await.unwrap().unwrap(), 0, 200);
         drop(replies);
     }
     // The next caller does not wait for what nobody reads.

@@ -32,8 +32,10 @@ use super::{
         RollbackResponse, SetTrafficRequest, SetTrafficResponse, UnloadVersionRequest, UnloadVersionResponse,
         WatchModelsRequest, WatchModelsResponse, model_service_server::ModelService,
     },
+    scoring::caller,
 };
 use crate::{
+    identity::Caller,
     registry::{Events, Keeper, NewTraffic, OrderError, Registry},
     telemetry::Noted,
     trial::Trials,
@@ -79,10 +81,11 @@ impl AdminEndpoint {
         model.versions.get(&number).map(|standing| version(model, number, standing))
     }
 
-    fn known(&self, name: &str) -> Result<Model, OrderError> {
+    fn known(&self, name: &str, caller: &Caller) -> Result<Model, OrderError> {
         self.model(name).ok_or_else(|| {
             let models = self.admin.registry.models();
-            let available = models.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let seen = models.keys().map(String::as_str).filter(|model| caller.sees(model));
+            let available = seen.collect::<Vec<_>>().join(", ");
             OrderError::UnknownModel { model: crate::error::shown(name), available }
         })
     }
@@ -92,15 +95,19 @@ impl AdminEndpoint {
 impl ModelService for AdminEndpoint {
     type WatchModelsStream = BoxStream<'static, Result<WatchModelsResponse, Status>>;
 
-    async fn list_models(&self, _: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+    async fn list_models(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+        let caller = caller(request.extensions());
         let models = self.admin.registry.models();
-        let models = models.iter().map(|(name, found)| model(name, found)).collect();
+        let models =
+            models.iter().filter(|(name, _)| caller.sees(name)).map(|(name, found)| model(name, found)).collect();
         Ok(Response::new(ListModelsResponse { models }))
     }
 
     async fn get_model(&self, request: Request<GetModelRequest>) -> Result<Response<GetModelResponse>, Status> {
+        let caller = caller(request.extensions());
         let name = request.into_inner().model;
-        let model = self.known(&name)?;
+        caller.may_use(&name)?;
+        let model = self.known(&name, &caller)?;
         let history = self.admin.drain.unless_begun(self.admin.keeper.history(&name)).await?;
         let history = history.iter().map(change).collect();
         let comparisons = self.admin.trials.comparisons(&name).iter().map(comparison).collect();
@@ -111,6 +118,7 @@ impl ModelService for AdminEndpoint {
         &self,
         request: Request<LoadVersionRequest>,
     ) -> Result<Response<LoadVersionResponse>, Status> {
+        caller(request.extensions()).may_use(&request.get_ref().model)?;
         let LoadVersionRequest { model, version } = request.into_inner();
         self.admin.drain.unless_begun(self.admin.keeper.load(&model, version)).await?;
         Ok(Response::new(LoadVersionResponse { version: self.version(&model, version) }))
@@ -120,13 +128,16 @@ impl ModelService for AdminEndpoint {
         &self,
         request: Request<UnloadVersionRequest>,
     ) -> Result<Response<UnloadVersionResponse>, Status> {
+        caller(request.extensions()).may_use(&request.get_ref().model)?;
         let UnloadVersionRequest { model, version } = request.into_inner();
         self.admin.drain.unless_begun(self.admin.keeper.unload(&model, version)).await?;
         Ok(Response::new(UnloadVersionResponse { version: self.version(&model, version) }))
     }
 
     async fn set_traffic(&self, request: Request<SetTrafficRequest>) -> Result<Response<SetTrafficResponse>, Status> {
-        let by = author(&request.get_ref().author, request.remote_addr());
+        let caller = caller(request.extensions());
+        caller.may_use(&request.get_ref().model)?;
+        let by = author(&request.get_ref().author, &caller);
         let SetTrafficRequest { model, policy, expected_revision, reason, author: _ } = request.into_inner();
         let policy = policy::read(policy.unwrap_or_default())?;
         let reason = told::reason(&reason);
@@ -136,7 +147,9 @@ impl ModelService for AdminEndpoint {
     }
 
     async fn rollback(&self, request: Request<RollbackRequest>) -> Result<Response<RollbackResponse>, Status> {
-        let by = author(&request.get_ref().author, request.remote_addr());
+        let caller = caller(request.extensions());
+        caller.may_use(&request.get_ref().model)?;
+        let by = author(&request.get_ref().author, &caller);
         let model = request.into_inner().model;
         let changed = self.admin.drain.unless_begun(self.admin.keeper.roll_back(&model, &by)).await?;
         Ok(Response::new(RollbackResponse { change: Some(change(&changed)), model: self.model(&model) }))
@@ -146,9 +159,13 @@ impl ModelService for AdminEndpoint {
         &self,
         request: Request<WatchModelsRequest>,
     ) -> Result<Response<Self::WatchModelsStream>, Status> {
+        let caller = caller(request.extensions());
         let WatchModelsRequest { model, last } = request.into_inner();
+        if !model.is_empty() {
+            caller.may_use(&model)?;
+        }
         let Administered { events, drain, .. } = &self.admin;
-        let events = self.watchers.watch(events, Wanted::new(model, last), drain.clone())?;
+        let events = self.watchers.watch(events, Wanted::new(model, last, caller), drain.clone())?;
         Ok(Response::new(Box::pin(events)))
     }
 
@@ -156,11 +173,15 @@ impl ModelService for AdminEndpoint {
         &self,
         request: Request<ListSlowRequestsRequest>,
     ) -> Result<Response<ListSlowRequestsResponse>, Status> {
+        let caller = caller(request.extensions());
         let request = request.into_inner();
-        let slow = slow::list(&self.admin.noted, &request);
+        if !request.model.is_empty() {
+            caller.may_use(&request.model)?;
+        }
+        let slow = slow::list(&self.admin.noted, &request, &caller);
         // What is no longer there may have been slow.
         if !request.model.is_empty() && slow.slowest.is_empty() && slow.refused.is_empty() {
-            self.known(&request.model)?;
+            self.known(&request.model, &caller)?;
         }
         Ok(Response::new(slow))
     }

@@ -3,6 +3,7 @@
 use super::moments;
 use crate::{
     api::proto::v1::{Lane as ProtoLane, ListSlowRequestsRequest, ListSlowRequestsResponse, NotedRequest},
+    identity::Caller,
     stack::Lane,
     telemetry::{self, Noted},
 };
@@ -13,12 +14,21 @@ const MOST: usize = 20;
 /// More are never sent, whatever the caller says.
 const BOUND: usize = 1000;
 
-/// What was noted of the model that is asked for, or of all.
-pub(super) fn list(noted: &Noted, asked: &ListSlowRequestsRequest) -> ListSlowRequestsResponse {
+/// What was noted of the model that is asked for, or of all that the caller sees.
+pub(super) fn list(noted: &Noted, asked: &ListSlowRequestsRequest, caller: &Caller) -> ListSlowRequestsResponse {
     let most = asked.most.map_or(MOST, |most| usize::try_from(most).unwrap_or(usize::MAX)).min(BOUND);
     let model = Some(&*asked.model).filter(|model| !model.is_empty());
-    let told = |requests: Vec<telemetry::NotedRequest>| requests.into_iter().map(request).collect();
-    ListSlowRequestsResponse { slowest: told(noted.slowest(model, most)), refused: told(noted.refused(model, most)) }
+    // Those that came to no model are told to who sees all models.
+    let seen = |model: &str| caller.sees(model);
+    let told = |requests: Vec<telemetry::NotedRequest>| {
+        requests.into_iter().filter(|found| seen(&found.model)).take(most).map(request).collect()
+    };
+    // All, where others than the caller's may be among them.
+    let copied = if caller.sees("") { most } else { usize::MAX };
+    ListSlowRequestsResponse {
+        slowest: told(noted.slowest(model, copied)),
+        refused: told(noted.refused(model, copied)),
+    }
 }
 
 fn request(found: telemetry::NotedRequest) -> NotedRequest {

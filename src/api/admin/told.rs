@@ -1,7 +1,8 @@
 //! Who gave an order and why, as the history keeps it: words that anybody can
-//! choose, on one line and of bounded length, and the address that they came from.
+//! choose, on one line and of bounded length, and the address that they came from. Where
+//! callers have to say who they are, the name is theirs and not chosen.
 
-use std::net::SocketAddr;
+use crate::identity::Caller;
 
 /// Longest name that is kept, in characters.
 const NAME: usize = 64;
@@ -9,11 +10,11 @@ const NAME: usize = 64;
 /// Longest reason that is kept, in characters.
 const REASON: usize = 256;
 
-/// `anna (127.0.0.1)`.
-pub(super) fn author(name: &str, from: Option<SocketAddr>) -> String {
-    let name = line(name, NAME);
+/// `anna (127.0.0.1)`: who it is known to be, else who it says that it is.
+pub(super) fn author(name: &str, caller: &Caller) -> String {
+    let name = line(caller.name().unwrap_or(name), NAME);
     let name = if name.is_empty() { "somebody" } else { &name };
-    match from {
+    match caller.address {
         // The port says nothing once the connection is closed.
         Some(address) => format!("{name} ({})", address.ip()),
         None => name.to_owned(),
@@ -43,6 +44,10 @@ fn is_unseen(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn author(name: &str, address: Option<std::net::SocketAddr>) -> String {
+        super::author(name, &Caller { identity: None, address })
+    }
 
     #[test]
     fn an_author_is_a_name_and_an_address() {

@@ -13,6 +13,7 @@ use crate::{
         drain::Drain,
         proto::v1::{ModelEvent, ModelEventKind, WatchModelsResponse},
     },
+    identity::Caller,
     registry::{Event, Events},
 };
 
@@ -44,15 +45,17 @@ pub(super) struct Wanted {
     model: String,
     /// Of those that happened before.
     last: usize,
+    /// Who wants them.
+    caller: Caller,
 }
 
 impl Wanted {
-    pub(super) fn new(model: String, last: Option<u32>) -> Self {
-        Self { model, last: last.map_or(LAST, |last| usize::try_from(last).unwrap_or(usize::MAX)) }
+    pub(super) fn new(model: String, last: Option<u32>, caller: Caller) -> Self {
+        Self { model, last: last.map_or(LAST, |last| usize::try_from(last).unwrap_or(usize::MAX)), caller }
     }
 
     fn is_of(&self, event: &Event) -> bool {
-        self.model.is_empty() || self.model == event.model
+        (self.model.is_empty() || self.model == event.model) && self.caller.sees(&event.model)
     }
 
     /// The last of these events, oldest first.
@@ -77,9 +80,9 @@ impl Watchers {
     ) -> Result<impl Stream<Item = Result<WatchModelsResponse, Status>> + Send + use<>, TooManyWatchers> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| TooManyWatchers)?;
         let (last, told) = events.listen();
-        let last = stream::iter(wanted.last_of(last).map(moments::event));
-        let new = stream::unfold(Listener { told, wanted, _place: place }, Listener::next);
-        let reply = |event| Ok(WatchModelsResponse { event: Some(event) });
+        let last = stream::iter(wanted.last_of(last).map(moments::event).map(Ok));
+        let new = stream::unfold(Listener { told, wanted, ended: false, _place: place }, Listener::next);
+        let reply = |event: Result<_, Status>| Ok(WatchModelsResponse { event: Some(event?) });
         Ok(last.chain(new).map(reply).take_until(async move { drain.begun().await }))
     }
 }
@@ -87,19 +90,26 @@ impl Watchers {
 struct Listener {
     told: broadcast::Receiver<Event>,
     wanted: Wanted,
+    ended: bool,
     _place: OwnedSemaphorePermit,
 }
 
 impl Listener {
-    async fn next(mut self) -> Option<(ModelEvent, Self)> {
-        loop {
-            match self.told.recv().await {
-                Ok(event) if self.wanted.is_of(&event) => return Some((moments::event(event), self)),
+    async fn next(mut self) -> Option<(Result<ModelEvent, Status>, Self)> {
+        while !self.ended {
+            let told = self.told.recv().await;
+            if let Err(refused) = self.wanted.caller.holds() {
+                self.ended = true;
+                return Some((Err(refused.into()), self));
+            }
+            match told {
+                Ok(event) if self.wanted.is_of(&event) => return Some((Ok(moments::event(event)), self)),
                 Ok(_of_another_model) => {}
-                Err(broadcast::error::RecvError::Lagged(missed)) => return Some((missed_some(missed), self)),
+                Err(broadcast::error::RecvError::Lagged(missed)) => return Some((Ok(missed_some(missed)), self)),
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
+        None
     }
 }
 
@@ -129,7 +139,8 @@ mod tests {
     type Watched = task::Spawn<BoxStream<'static, Result<WatchModelsResponse, Status>>>;
 
     fn watch(events: &Events, model: &str, last: Option<u32>, drain: &Drain) -> Watched {
-        let watched = Watchers::default().watch(events, Wanted::new(model.into(), last), drain.clone());
+        let watched =
+            Watchers::default().watch(events, Wanted::new(model.into(), last, Caller::default()), drain.clone());
         task::spawn(watched.unwrap().boxed())
     }
 
@@ -187,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn one_too_many_is_refused_until_another_leaves() {
         let (events, drain, watchers) = (Events::new(), Drain::default(), Watchers::default());
-        let watch = || watchers.watch(&events, Wanted::new(String::new(), None), drain.clone());
+        let watch = || watchers.watch(&events, Wanted::new(String::new(), None, Caller::default()), drain.clone());
         let mut watched: Vec<_> = (0..MOST).map(|_| watch().unwrap()).collect();
         assert!(watch().is_err());
         watched.pop();

@@ -11,7 +11,7 @@ use tonic::{
 };
 
 use super::{
-    super::{oversize, stream::Coded},
+    super::{oversize, sending::Weighed, stream::Coded},
     pieces::{delimit, delimited_len, text, text_len},
 };
 use crate::error::ScoreError;
@@ -56,6 +56,12 @@ pub enum Streamed {
         /// What a unary call would have ended with.
         code: Code,
     },
+}
+
+impl Weighed for Reply {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
 }
 
 impl Streamed {

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     error::ScoreError,
+    identity::Caller,
     model::Version,
     registry::{Resolved, Route},
     rows::Column,
@@ -51,12 +52,15 @@ pub(super) async fn infer(scoring: &Scoring, asked: &Asked) -> Result<Reply, Sco
 
 async fn answered(scoring: &Scoring, asked: &Asked, request: &Request<'_>) -> Result<Reply, ScoreError> {
     asked.call.about(Some(request.parameters.entity_id).into_iter().filter(|id| !id.is_empty()));
-    let by = resolve(scoring, request)?;
+    // First: who may not use a model is not told whether there is one.
+    asked.call.caller.may_use(request.model)?;
+    let by = resolve(scoring, request, &asked.call.caller)?;
     let manifest = &by.version.manifest;
     let wanted = plan::outputs(&request.outputs, &manifest.outputs)?;
     let plan = Plan::of(&asked.message, request, &Rules { manifest, max_rows: scoring.max_rows.get() })?;
     let size = Size { count: plan.rows, bytes: asked.message.len() + plan.bytes() };
     let call = request.parameters.apply(&asked.call);
+    call.admit(request.model, size.count).await?;
     let job = call.job(&by.version, size, Box::pin(plan.fill(Arc::clone(&by.version))));
     let timed = request.parameters.timing.then_some(job.lane);
     // Who chooses the version himself also chooses which one his own faults would count for.
@@ -84,7 +88,7 @@ pub(super) async fn streamed(scoring: &Scoring, asked: &Asked) -> Streamed {
 }
 
 /// Who answers all rows of a request.
-fn resolve(scoring: &Scoring, request: &Request<'_>) -> Result<Resolved, ScoreError> {
+fn resolve(scoring: &Scoring, request: &Request<'_>, caller: &Caller) -> Result<Resolved, ScoreError> {
     if request.model.is_empty() {
         return Err(fault("model_name", "is empty, wanted the name of a model"));
     }
@@ -98,7 +102,7 @@ fn resolve(scoring: &Scoring, request: &Request<'_>) -> Result<Resolved, ScoreEr
             let (model, reason) = (request.model.to_owned(), "its traffic has no arm".into());
             by.ok_or(ScoreError::NoLiveVersion { model, reason })
         }
-        Err(error) => Err(known(&scoring.registry, request.model).err().unwrap_or(error)),
+        Err(error) => Err(known(&scoring.registry, request.model, caller).err().unwrap_or(error)),
     }
 }
 
@@ -112,7 +116,7 @@ impl Parameters<'_> {
         };
         let own = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let sooner = call.deadline.map(|deadline| deadline.0).into_iter().chain(own).min();
-        Call { deadline: sooner.map(Deadline), lane, journey: call.journey.clone() }
+        Call { deadline: sooner.map(Deadline), lane, caller: call.caller.clone(), journey: call.journey.clone() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{ScoreError, shown},
+    identity::Caller,
     model::Version,
     registry::{Model, Registry, Route},
 };
@@ -12,11 +13,12 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`ScoreError::UnknownModel`] says which there are.
-pub(super) fn known(registry: &Registry, name: &str) -> Result<Arc<Model>, ScoreError> {
+/// [`ScoreError::UnknownModel`] says which there are, of those that the caller may use.
+pub(super) fn known(registry: &Registry, name: &str, caller: &Caller) -> Result<Arc<Model>, ScoreError> {
+    caller.may_use(name)?;
     let models = registry.models();
     models.get(name).cloned().ok_or_else(|| {
-        let all: Vec<&str> = models.keys().map(String::as_str).collect();
+        let all: Vec<&str> = models.keys().map(String::as_str).filter(|model| caller.sees(model)).collect();
         let available = if all.is_empty() { "no model".into() } else { all.join(", ") };
         ScoreError::UnknownModel { model: shown(name), available }
     })
@@ -27,8 +29,12 @@ pub(super) fn known(registry: &Registry, name: &str) -> Result<Arc<Model>, Score
 /// # Errors
 ///
 /// [`ScoreError`] where none does.
-pub(super) fn version(registry: &Registry, model: &str, wanted: &str) -> Result<Arc<Version>, ScoreError> {
-    known(registry, model)?;
+pub(super) fn version(
+    registry: &Registry,
+    (model, wanted): (&str, &str),
+    caller: &Caller,
+) -> Result<Arc<Version>, ScoreError> {
+    known(registry, model, caller)?;
     match registry.route(model, wanted)? {
         Route::One(by) => Ok(by.version),
         Route::Split(traffic) => {

@@ -11,6 +11,7 @@ use crate::{
         ModelOutput, ServerMetadataResponse, model_metadata_response::TensorMetadata,
     },
     error::ScoreError,
+    identity::Caller,
     manifest::{Dim, Engine, InputSpec, OutputSpec},
     registry::Registry,
     rows::Dtype,
@@ -28,9 +29,13 @@ pub(super) fn server() -> ServerMetadataResponse {
     }
 }
 
-pub(super) fn model(registry: &Registry, asked: &ModelMetadataRequest) -> Result<ModelMetadataResponse, ScoreError> {
-    let residents = known(registry, &asked.name)?;
-    let version = version(registry, &asked.name, &asked.version)?;
+pub(super) fn model(
+    registry: &Registry,
+    asked: &ModelMetadataRequest,
+    caller: &Caller,
+) -> Result<ModelMetadataResponse, ScoreError> {
+    let residents = known(registry, &asked.name, caller)?;
+    let version = version(registry, (&asked.name, &asked.version), caller)?;
     let (manifest, of_rows) = (&version.manifest, version.manifest.has_rows());
     let inputs = manifest.inputs.iter().map(|spec| tensor(&spec.name, spec.dtype, &spec.shape, of_rows));
     let outputs = manifest.outputs.iter().map(|spec| tensor(&spec.name, spec.dtype, &spec.shape, of_rows));
@@ -55,8 +60,12 @@ fn platform(engine: Engine) -> &'static str {
     }
 }
 
-pub(super) fn config(registry: &Registry, asked: &ModelConfigRequest) -> Result<ModelConfig, ScoreError> {
-    let version = version(registry, &asked.name, &asked.version)?;
+pub(super) fn config(
+    registry: &Registry,
+    asked: &ModelConfigRequest,
+    caller: &Caller,
+) -> Result<ModelConfig, ScoreError> {
+    let version = version(registry, (&asked.name, &asked.version), caller)?;
     let manifest = &version.manifest;
     let dims = |shape: &[Dim]| dimensions(shape, false);
     let input = |spec: &InputSpec| ModelInput {

@@ -10,6 +10,7 @@ mod faults;
 mod fill;
 mod finite;
 #[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(feature = "archives"), allow(dead_code, unused_imports))] // What is fuzzed reads archives too.
 pub(crate) mod fuzzing;
 mod infer;
 mod lookup;
@@ -43,11 +44,12 @@ use super::{
         RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
         ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
     },
-    scoring::{Call, Scoring},
+    scoring::{Call, Scoring, caller},
     sending::sending,
     stream::{Replies, in_order},
 };
 use crate::{
+    identity::Caller,
     registry::{Keeper, Registry, is_ready},
     stack::Lane,
 };
@@ -93,9 +95,9 @@ impl InferenceEndpoint {
         }
     }
 
-    fn orders(&self) -> Result<Orders<'_>, Status> {
+    fn orders<'o>(&'o self, caller: &'o Caller) -> Result<Orders<'o>, Status> {
         match &self.port {
-            Port::Admin(keeper) => Ok(Orders { registry: &self.registry, keeper, drain: &self.drain }),
+            Port::Admin(keeper) => Ok(Orders { registry: &self.registry, keeper, drain: &self.drain, caller }),
             Port::Data { admin_port, .. } => Err(Status::permission_denied(format!(
                 "versions are loaded and unloaded at the admin port (server.admin_listen, port {admin_port})"
             ))),
@@ -117,6 +119,7 @@ impl GrpcInferenceService for InferenceEndpoint {
     }
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
+        caller(request.extensions()).may_use(&request.get_ref().name)?;
         let ModelReadyRequest { name, version } = request.into_inner();
         let ready = self.registry.route(&name, &version).is_ok() && !self.drain.has_begun();
         Ok(Response::new(ModelReadyResponse { ready }))
@@ -133,7 +136,7 @@ impl GrpcInferenceService for InferenceEndpoint {
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
-        Ok(Response::new(metadata::model(&self.registry, request.get_ref())?))
+        Ok(Response::new(metadata::model(&self.registry, request.get_ref(), &caller(request.extensions()))?))
     }
 
     async fn model_infer(&self, request: Request<Received>) -> Result<Response<Reply>, Status> {
@@ -161,7 +164,7 @@ impl GrpcInferenceService for InferenceEndpoint {
         &self,
         request: Request<ModelConfigRequest>,
     ) -> Result<Response<ModelConfigResponse>, Status> {
-        let config = Some(metadata::config(&self.registry, request.get_ref())?);
+        let config = Some(metadata::config(&self.registry, request.get_ref(), &caller(request.extensions()))?);
         Ok(Response::new(ModelConfigResponse { config }))
     }
 
@@ -169,7 +172,7 @@ impl GrpcInferenceService for InferenceEndpoint {
         &self,
         request: Request<ModelStatisticsRequest>,
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
-        let model_stats = statistics::statistics(&self.registry, request.get_ref())?;
+        let model_stats = statistics::statistics(&self.registry, request.get_ref(), &caller(request.extensions()))?;
         Ok(Response::new(ModelStatisticsResponse { model_stats }))
     }
 
@@ -177,7 +180,7 @@ impl GrpcInferenceService for InferenceEndpoint {
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
-        let models = repository::index(&self.registry, request.get_ref());
+        let models = repository::index(&self.registry, request.get_ref(), &caller(request.extensions()));
         Ok(Response::new(RepositoryIndexResponse { models }))
     }
 
@@ -185,8 +188,9 @@ impl GrpcInferenceService for InferenceEndpoint {
         &self,
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
+        let caller = caller(request.extensions());
         let RepositoryModelLoadRequest { model_name, parameters, .. } = request.into_inner();
-        self.orders()?.load(&model_name, &parameters).await?;
+        self.orders(&caller)?.load(&model_name, &parameters).await?;
         Ok(Response::new(RepositoryModelLoadResponse {}))
     }
 
@@ -194,8 +198,9 @@ impl GrpcInferenceService for InferenceEndpoint {
         &self,
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
+        let caller = caller(request.extensions());
         let RepositoryModelUnloadRequest { model_name, parameters, .. } = request.into_inner();
-        self.orders()?.unload(&model_name, &parameters).await?;
+        self.orders(&caller)?.unload(&model_name, &parameters).await?;
         Ok(Response::new(RepositoryModelUnloadResponse {}))
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         },
     },
     error::{ScoreError, cut},
+    identity::Caller,
     registry::{Keeper, Model, OrderError, Registry, Standing},
 };
 
@@ -24,9 +25,9 @@ const LONGEST: usize = 1024;
 const READY: &str = "READY";
 
 /// All versions, newest first.
-pub(super) fn index(registry: &Registry, asked: &RepositoryIndexRequest) -> Vec<ModelIndex> {
+pub(super) fn index(registry: &Registry, asked: &RepositoryIndexRequest, caller: &Caller) -> Vec<ModelIndex> {
     let models = registry.models();
-    let all = models.iter().flat_map(|(name, model)| of_model(name, model));
+    let all = models.iter().filter(|(name, _)| caller.sees(name)).flat_map(|(name, model)| of_model(name, model));
     all.filter(|version| !asked.ready || version.state == READY).collect()
 }
 
@@ -56,6 +57,7 @@ pub(super) struct Orders<'o> {
     pub(super) registry: &'o Registry,
     pub(super) keeper: &'o Keeper,
     pub(super) drain: &'o Drain,
+    pub(super) caller: &'o Caller,
 }
 
 impl Orders<'_> {
@@ -66,6 +68,7 @@ impl Orders<'_> {
         }
         let keeper = self.keeper;
         let order = async {
+            self.caller.may_use(model)?;
             match number(parameters)? {
                 Some(version) => Ok(keeper.load(model, version).await),
                 None => Ok(keeper.load_newest(model).await),
@@ -77,9 +80,10 @@ impl Orders<'_> {
     /// Takes a version out of memory, without a number all that no label names.
     pub(super) async fn unload(&self, model: &str, parameters: &Parameters) -> Result<(), Status> {
         let order = async {
+            self.caller.may_use(model)?;
             match number(parameters)? {
                 Some(version) => Ok(self.keeper.unload(model, version).await),
-                None => Ok(self.unload_unlabelled(&*known(self.registry, model)?, model).await),
+                None => Ok(self.unload_unlabelled(&*known(self.registry, model, self.caller)?, model).await),
             }
         };
         self.done(order).await

@@ -4,6 +4,7 @@ use super::lookup::known;
 use crate::{
     api::proto::inference::{InferStatistics, ModelStatistics, ModelStatisticsRequest, StatisticDuration},
     error::{ScoreError, shown},
+    identity::Caller,
     registry::{Model, Registry, Resident},
 };
 
@@ -15,12 +16,17 @@ use crate::{
 pub(super) fn statistics(
     registry: &Registry,
     asked: &ModelStatisticsRequest,
+    caller: &Caller,
 ) -> Result<Vec<ModelStatistics>, ScoreError> {
     if asked.name.is_empty() {
         let models = registry.models();
-        return Ok(models.iter().flat_map(|(name, model)| of_model(name, model)).collect());
+        return Ok(models
+            .iter()
+            .filter(|(name, _)| caller.sees(name))
+            .flat_map(|(name, model)| of_model(name, model))
+            .collect());
     }
-    let model = known(registry, &asked.name)?;
+    let model = known(registry, &asked.name, caller)?;
     let all = of_model(&asked.name, &model);
     if asked.version.is_empty() {
         return Ok(all);

@@ -203,6 +203,15 @@ fn the_user_is_known_by_either_variable() {
 }
 
 #[test]
+fn a_token_is_read_and_never_printed() {
+    let given = environment(&[("SOUK_TOKEN", "seven\n"), ("SOUK__BATCH__MAX_ROWS", "3")]);
+    assert_eq!(given.token(), Some("seven"));
+    assert!(!format!("{given:?}").contains("seven"), "{given:?}");
+    assert_eq!(load(None, &given).unwrap().batch.max_rows.get(), 3);
+    assert_eq!(environment(&[("SOUK_TOKEN", "")]).token(), None);
+}
+
+#[test]
 fn other_variables_are_left_alone() {
     assert_eq!(load(None, &environment(&[("SOUK_DATA", "x"), ("PATH", "y")])).unwrap(), Settings::default());
 }

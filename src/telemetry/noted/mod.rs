@@ -195,7 +195,7 @@ impl NotedRequest {
             reason: ended.reason().map(super::Reason::as_str),
             model: String::new(),
             version: 0,
-            versions: legs.len(),
+            versions: legs.iter().filter(|leg| leg.version > 0).count(),
             rows: legs.iter().map(|leg| leg.rows).sum(),
             lane: "",
             trace_id: context.map(|context| context.trace_id()),

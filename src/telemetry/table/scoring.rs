@@ -86,7 +86,7 @@ pub(in crate::telemetry) const SHED_ROWS: Metric = Metric::counter(
     Unit::Of("rows"),
     &["model", "reason"],
     "Rows that were never run: `queue_full`, `queue_bytes`, `wait` (would be too long), `deadline` (can't be met), \
-     `expired` (while waiting), `cancelled`.",
+     `expired` (while waiting), `cancelled`, `rate` (more than their caller may have in a second).",
 );
 
 pub(in crate::telemetry) const LATE_ROWS: Metric = Metric::counter(

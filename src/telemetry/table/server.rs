@@ -89,5 +89,12 @@ pub(in crate::telemetry) const TRACES_DROPPED: Metric = Metric::counter(
     "Requests that were to be [traced](#traces), beyond what is traced in a second or waits to be sent.",
 );
 
+pub(in crate::telemetry) const CERTIFICATE_EXPIRY: Metric = Metric::gauge(
+    "souk_tls_certificate_expiry_timestamp_seconds",
+    Unit::Seconds,
+    &[],
+    "When the certificate that clients are shown ends, since 1970 (Unix time); nothing without TLS.",
+);
+
 pub(in crate::telemetry) const BUILD_INFO: Metric =
     Metric::gauge("souk_build_info", Unit::None, &["version", "torch"], "1, with the versions of Souk and libtorch.");

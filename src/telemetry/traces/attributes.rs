@@ -92,22 +92,24 @@ pub(super) fn of_request(told: &Told) -> Vec<KeyValue> {
     attributes
 }
 
-/// Which version was asked.
-pub(super) fn of_leg(leg: &Leg) -> [KeyValue; 2] {
+/// Which version was asked, if any was.
+pub(super) fn of_leg(leg: &Leg) -> Vec<KeyValue> {
     let version = i64::try_from(leg.version).unwrap_or(i64::MAX);
-    [KeyValue::new("souk.model", leg.model.clone()), KeyValue::new("souk.version", version)]
+    let mut attributes = vec![KeyValue::new("souk.model", leg.model.clone())];
+    attributes.extend((version > 0).then(|| KeyValue::new("souk.version", version)));
+    attributes
 }
 
 /// The version, and how many rows it was asked for.
 pub(super) fn of_rows(leg: &Leg) -> Vec<KeyValue> {
-    let mut attributes = of_leg(leg).to_vec();
+    let mut attributes = of_leg(leg);
     attributes.push(KeyValue::new("souk.rows", count(leg.rows)));
     attributes
 }
 
 /// Of a batch that this leg was in.
 pub(super) fn of_batch(batch: &Batch, leg: &Leg) -> Vec<KeyValue> {
-    let mut attributes = of_leg(leg).to_vec();
+    let mut attributes = of_leg(leg);
     attributes.extend([
         KeyValue::new("souk.batch.rows", count(batch.ran.rows)),
         KeyValue::new("souk.batch.requests", count(batch.ran.requests)),

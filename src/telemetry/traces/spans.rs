@@ -120,7 +120,7 @@ impl OfRequest<'_> {
     fn add_shed(&mut self, leg: &Leg) {
         let Some(reason) = leg.shed else { return };
         let name = match reason {
-            Reason::QueueFull | Reason::QueueBytes | Reason::Wait | Reason::Deadline => "admit",
+            Reason::QueueFull | Reason::QueueBytes | Reason::Wait | Reason::Deadline | Reason::Rate => "admit",
             // Wherever they were then.
             Reason::Expired | Reason::Cancelled => "score",
         };

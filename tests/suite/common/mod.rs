@@ -1,5 +1,6 @@
 //! Servers, models and rows for tests.
 
+pub(crate) mod certificates;
 pub(crate) mod collector;
 #[cfg(feature = "torch")]
 pub(crate) mod lifecycle;

@@ -23,7 +23,7 @@ use tokio::{
     sync::watch,
     time::timeout,
 };
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{
@@ -34,6 +34,7 @@ use super::{
 /// How a server is to be started.
 pub(crate) struct Launch {
     settings: Vec<(String, String)>,
+    tls: Option<ClientTlsConfig>,
 }
 
 /// A running server; killed where a test leaves it.
@@ -43,13 +44,14 @@ pub(crate) struct TestServer {
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
+    tls: Option<ClientTlsConfig>,
     _folder: TempDir,
 }
 
 impl Launch {
     /// With the shipped models.
     pub(crate) fn new() -> Self {
-        let launch = Self { settings: Vec::new() };
+        let launch = Self { settings: Vec::new(), tls: None };
         launch
             .set("server.listen", "127.0.0.1:0")
             .set("server.http_listen", "127.0.0.1:0")
@@ -63,6 +65,11 @@ impl Launch {
         let name = format!("SOUK__{}", key.to_uppercase().replace('.', "__"));
         self.settings.push((name, value.to_string()));
         self
+    }
+
+    /// What clients of a server with certificates know, where nothing else is said.
+    pub(crate) fn tls(self, tls: ClientTlsConfig) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Waits until the server listens.
@@ -79,7 +86,7 @@ impl Launch {
         let line = wait_for(&mut log, "listening").await;
         let address = |name: &str| line[name].as_str().unwrap().parse().unwrap();
         let (grpc, http, admin) = (address("grpc"), address("http"), address("admin"));
-        TestServer { child, grpc, http, admin, log, _folder: folder }
+        TestServer { child, grpc, http, admin, log, tls: self.tls, _folder: folder }
     }
 
     /// Waits until the server is SERVING.
@@ -156,7 +163,7 @@ impl TestServer {
 
     /// A new connection to the admin port.
     pub(crate) async fn admin_channel(&self) -> Channel {
-        Endpoint::from_shared(self.admin_url()).unwrap().connect().await.unwrap()
+        secured(self.admin_url(), self.tls.as_ref()).connect().await.unwrap()
     }
 
     pub(crate) async fn models(&self) -> ModelServiceClient<Channel> {
@@ -173,6 +180,12 @@ impl TestServer {
     /// Status and body of `GET path`.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let (head, body) = self.answer(path).await;
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+    }
+
+    /// Status and body of `GET path` with another header, `NAME: VALUE`.
+    pub(crate) async fn get_with(&self, path: &str, header: &str) -> (u16, String) {
+        let (head, body) = self.answer_to("GET", path, header).await;
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
     }
 
@@ -200,16 +213,25 @@ impl TestServer {
 
     /// For `souk models --addr`.
     pub(crate) fn admin_url(&self) -> String {
-        format!("http://{}", self.admin)
+        format!("{}://{}", self.scheme(), self.admin)
     }
 
     /// For `souk score --addr`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.grpc)
+        format!("{}://{}", self.scheme(), self.grpc)
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     fn endpoint(&self) -> Endpoint {
-        Endpoint::from_shared(self.url()).unwrap()
+        secured(self.url(), self.tls.as_ref())
+    }
+
+    /// Who connects to the data port as somebody else than usual.
+    pub(crate) fn endpoint_of(&self, tls: &ClientTlsConfig) -> Endpoint {
+        secured(format!("https://{}", self.grpc), Some(tls))
     }
 }
 
@@ -218,6 +240,14 @@ impl Drop for TestServer {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn secured(url: String, tls: Option<&ClientTlsConfig>) -> Endpoint {
+    let endpoint = Endpoint::from_shared(url).unwrap();
+    match tls {
+        Some(tls) => endpoint.tls_config(tls.clone()).unwrap(),
+        None => endpoint,
     }
 }
 

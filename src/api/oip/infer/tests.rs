@@ -11,13 +11,15 @@ use crate::{
         model_infer_request::{InferInputTensor, InferRequestedOutputTensor},
     },
     fixture,
+    identity::Caller,
     registry::{Arm, CANARY, STABLE},
     rows::Dtype,
 };
 
 mod faults;
 
-const CALL: Call = Call { deadline: None, lane: Lane::Interactive, journey: None };
+const NOBODY: Caller = Caller { identity: None, address: None };
+const CALL: Call = Call { deadline: None, lane: Lane::Interactive, caller: NOBODY, journey: None };
 
 /// `ids` of two integers in a range, `dense` of as many floats as a request likes, and `flag`.
 fn version(number: u64, max_batch_rows: usize) -> Version {

@@ -70,7 +70,7 @@ function ofVersions({ name, versions, problems, labels, starting }) {
 
 function ofRows(feed, name) {
   const shed = feed.select('shed', name).map((one) => ({ ...one, at: since(feed.times, one.values, (value) => value > 0) }));
-  const going = shed.filter((one) => one.at !== null && one.by !== 'cancelled');
+  const going = shed.filter((one) => one.at !== null && !['cancelled', 'rate'].includes(one.by));
   const failed = feed.lately('rows', name, (one) => one.by === 'failed');
   const rate = going.reduce((sum, one) => sum + (feed.lately('shed', name, (other) => other.by === one.by)), 0);
   return [

@@ -23,12 +23,12 @@ export function keep(models) {
   }
 }
 
-const REASONS = ['queue_full', 'queue_bytes', 'wait', 'deadline', 'expired', 'cancelled'];
+const REASONS = ['queue_full', 'queue_bytes', 'wait', 'deadline', 'expired', 'cancelled', 'rate'];
 
 /** Reasons in words. */
 export const WHY = {
   queue_full: 'queue full', queue_bytes: 'queue bytes', wait: 'wait too long',
-  deadline: 'deadline too near', expired: 'expired waiting', cancelled: 'caller left',
+  deadline: 'deadline too near', expired: 'expired waiting', cancelled: 'caller left', rate: 'above its rate',
 };
 
 /** Lines that a chart can tell apart. */

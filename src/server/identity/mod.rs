@@ -1,0 +1,163 @@
+//! Who asks: found out from tokens and certificates, before anything of a request is decoded.
+//!
+//! What somebody may do with one model is asked where the model is known: here for the domain
+//! services, whose model is in their name, and in `api` for all others.
+
+mod http;
+mod layer;
+mod need;
+mod token;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use ::http::HeaderMap;
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use self::{
+    need::{Need, Roles},
+    token::token,
+};
+use super::{tls, watching::Settled};
+use crate::{
+    config::AuthConfig,
+    error::ScoreError,
+    identity::{Caller, FileError, Identity, Known, Reading, Role, Shown},
+};
+
+pub(super) use self::{
+    http::{Guarded, Stranger},
+    layer::IdentifyLayer,
+};
+
+/// What `www-authenticate` says, of tokens (RFC 6750, section 3).
+const CHALLENGE: &str = "Bearer realm=\"souk\"";
+
+/// Who is let in.
+#[derive(Clone, Default)]
+pub(super) struct Gate {
+    /// Everybody, where there is none.
+    kept: Option<Arc<Kept>>,
+}
+
+struct Kept {
+    path: PathBuf,
+    /// What the file held at the start.
+    begun_with: [u8; 32],
+    known: ArcSwap<Known>,
+    open_health: bool,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) address: Option<SocketAddr>,
+    /// Its certificate, where it was asked for one.
+    pub(super) shown: Option<tls::ShownSoon>,
+}
+
+impl Gate {
+    /// # Errors
+    ///
+    /// [`FileError`] with all that is wrong with the file of identities.
+    pub(super) fn of(config: &AuthConfig) -> Result<Self, FileError> {
+        let Some(path) = config.file() else { return Ok(Self { kept: None }) };
+        let reading = Reading::of(path);
+        let begun_with = reading.digest();
+        let known = reading.known(None)?;
+        info!(identities = known.count(), "who may ask is known by auth.file");
+        let (path, open_health) = (path.to_owned(), config.open_health);
+        Ok(Self { kept: Some(Arc::new(Kept { path, begun_with, known: ArcSwap::from_pointee(known), open_health })) })
+    }
+
+    /// Whether somebody has to say who he is.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Whether somebody may change which version answers, and others may not.
+    pub(super) fn knows_publishers(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.known.load().has_any(Role::Publish))
+    }
+
+    /// Looks at the file, to be called once in a while.
+    pub(super) fn follow(&self) -> Option<impl FnMut() + Send + 'static> {
+        let kept = Arc::clone(self.kept.as_ref()?);
+        let mut settled = Settled::new(kept.begun_with);
+        Some(move || {
+            let reading = Reading::of(&kept.path);
+            if settled.is_new(reading.digest()) {
+                kept.take(reading);
+            }
+        })
+    }
+
+    /// Who asks, where he may.
+    ///
+    /// # Errors
+    ///
+    /// [`ScoreError`] where he may not.
+    fn admit(&self, need: &Need, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, ScoreError> {
+        let address = peer.and_then(|peer| peer.address);
+        let Some(kept) = &self.kept else { return Ok(Caller { identity: None, address }) };
+        if need.roles == Roles::Health && kept.open_health {
+            return Ok(Caller { identity: None, address });
+        }
+        let identity = kept.who(headers, peer)?;
+        if let Roles::One(roles) = need.roles {
+            identity.has_one_of(roles)?;
+        }
+        if let Some(model) = need.model {
+            identity.may_use(model)?;
+        }
+        Ok(Caller { identity: Some(identity), address })
+    }
+}
+
+impl Kept {
+    /// A token wins over a certificate: it was sent on purpose.
+    fn who(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Identity>, ScoreError> {
+        let known = self.known.load();
+        if let Some(token) = token(headers)? {
+            return known.who(Shown::Token(&token)).cloned();
+        }
+        let shown = peer.and_then(|peer| peer.shown.as_ref()?.load_full());
+        match shown.as_deref() {
+            Some(tls::Shown::Known(names)) => {
+                names.hold()?;
+                known.who(Shown::Certificate(&names.names)).cloned()
+            }
+            Some(tls::Shown::Refused(reason)) => Err(nobody(format!("the certificate is refused: {reason}"))),
+            None => Err(nobody("nothing says who asks: wanted `authorization: Bearer TOKEN` or a certificate")),
+        }
+    }
+
+    fn take(&self, reading: Reading) {
+        let before = self.known.load_full();
+        match reading.known(Some(&before)) {
+            Ok(known) => {
+                let known = Arc::new(known);
+                self.known.store(Arc::clone(&known));
+                before.give_way(&known);
+                info!(identities = known.count(), "identities replaced");
+            }
+            Err(error) => warn!(%error, "the identities changed and can't be used; the old ones stay"),
+        }
+    }
+}
+
+impl tls::Names {
+    /// Whether they hold still: a connection may be older than its certificate's end.
+    fn hold(&self) -> Result<(), ScoreError> {
+        let now = Timestamp::now().as_second();
+        if now <= self.expires { Ok(()) } else { Err(nobody("the certificate expired since the connection began")) }
+    }
+}
+
+fn nobody(reason: impl Into<String>) -> ScoreError {
+    ScoreError::NotIdentified { reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests;
