@@ -26,18 +26,25 @@ pub(super) type Asked = InterceptedService<Channel, Bearer>;
 /// By what the server and its caller know each other. A server at an address with https://.
 #[derive(Debug, Args)]
 pub(super) struct Access {
-    /// Authorities that the server's certificate may come from, in PEM [default: the system's].
-    #[arg(long, global = true, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// A certificate to show to the server, in PEM.
-    #[arg(long, global = true, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-    /// The certificate's private key, in PEM.
-    #[arg(long, global = true, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    certificates: Certificates,
     /// A file with the token to show to the server [default: the variable SOUK_TOKEN].
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
+}
+
+/// What both of them know each other by before a word is said.
+#[derive(Debug, Default, Args)]
+pub(super) struct Certificates {
+    /// Authorities that the server's certificate may come from, in PEM [default: the system's].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
+    /// A certificate to show to the server, in PEM.
+    #[arg(long, global = true, value_name = "FILE", requires = "key")]
+    pub(super) cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM.
+    #[arg(long, global = true, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
 }
 
 /// Sends a token with each call, where there is one.
@@ -60,29 +67,14 @@ impl Access {
         let wrong = || format!("--addr {addr}: wanted a URL such as {usual}");
         let mut endpoint = Endpoint::from_shared(addr.to_owned()).with_context(wrong)?;
         if endpoint.uri().scheme_str() == Some("https") {
-            endpoint = endpoint.tls_config(self.tls()?).with_context(|| format!("--addr {addr}"))?;
+            endpoint = endpoint.tls_config(self.certificates.tls()?).with_context(|| format!("--addr {addr}"))?;
         } else {
-            anyhow::ensure!(
-                self.ca.is_none() && self.cert.is_none(),
-                "--ca and --cert are for an --addr with https://"
-            );
+            self.certificates.are_in_vain()?;
         }
         let bearer = self.bearer()?;
         let connected = endpoint.connect_timeout(CONNECTING).connect().await;
         let hint = || format!("{addr}: can't connect; is the server running? (`souk serve`)");
         Ok(InterceptedService::new(connected.with_context(hint)?, bearer))
-    }
-
-    fn tls(&self) -> anyhow::Result<ClientTlsConfig> {
-        let mut tls = ClientTlsConfig::new();
-        tls = match &self.ca {
-            Some(file) => tls.ca_certificate(Certificate::from_pem(read("--ca", file)?)),
-            None => tls.with_native_roots(),
-        };
-        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
-            tls = tls.identity(Identity::from_pem(read("--cert", cert)?, read("--key", key)?));
-        }
-        Ok(tls)
     }
 
     fn bearer(&self) -> anyhow::Result<Bearer> {
@@ -96,6 +88,37 @@ impl Access {
         let mut value = value.ok().context("the token has characters that no header can hold")?;
         value.set_sensitive(true);
         Ok(Bearer(Some(value)))
+    }
+}
+
+impl Certificates {
+    fn tls(&self) -> anyhow::Result<ClientTlsConfig> {
+        let mut tls = ClientTlsConfig::new();
+        tls = match self.authorities()? {
+            Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+            None => tls.with_native_roots(),
+        };
+        if let Some((cert, key)) = self.pair()? {
+            tls = tls.identity(Identity::from_pem(cert, key));
+        }
+        Ok(tls)
+    }
+
+    /// Authorities, in PEM, where they are not the system's.
+    pub(super) fn authorities(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        self.ca.as_ref().map(|file| read("--ca", file)).transpose()
+    }
+
+    /// Certificate and key to show, in PEM.
+    pub(super) fn pair(&self) -> anyhow::Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(None) };
+        Ok(Some((read("--cert", cert)?, read("--key", key)?)))
+    }
+
+    /// An error where there are any, and the server speaks plaintext.
+    pub(super) fn are_in_vain(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.ca.is_none() && self.cert.is_none(), "--ca and --cert are for an --addr with https://");
+        Ok(())
     }
 }
 

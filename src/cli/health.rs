@@ -3,6 +3,8 @@
 //!
 //! One request over HTTP/1 and no gRPC client: it runs every few seconds beside the server.
 
+mod secured;
+
 use std::{
     future::poll_fn,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -19,9 +21,16 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::{net::TcpStream, runtime::Builder, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    runtime::Builder,
+    time::timeout,
+};
 
-use super::{Failure, settings::SettingsFile};
+use self::secured::{Own, Secured};
+use super::{Failure, client::Certificates, say, settings::SettingsFile};
+use crate::config::ServerConfig;
 
 /// How long connection and answer may take together: health checks wait for some seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -40,8 +49,14 @@ Examples:
   souk health --config /etc/souk/souk.toml
   souk health --live                       does it run at all, ready or not?
   souk health --addr http://10.0.0.7:9464  another server; no settings are read
+  souk health --addr https://souk:9464 --ca ca.pem
 
 Asks server.http_listen for /readyz, or for /livez, on this machine, and waits for 3 s at most.
+Where the settings name server.tls.cert it asks by TLS, of which the file, as it is now, says whose
+certificate must be shown, whatever the name. An older one that holds and has one of its names will do,
+with a line that says so: a server takes up to 2 s to take over a new one, and keeps the old one where
+the new one can't be used. Where server.tls.client_auth is \"required\" it needs --cert and --key.
+
 Exit code 0 without a word where the answer is yes; 1 and one line where it is no, or nobody answers;
 2 where the settings are wrong.")]
 pub(super) struct Health {
@@ -53,6 +68,15 @@ pub(super) struct Health {
     /// The server's http port, instead of that of the settings.
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     addr: Option<String>,
+    #[command(flatten)]
+    certificates: Certificates,
+}
+
+/// Whom to ask for what.
+struct Asked {
+    url: Uri,
+    /// Where that is by TLS.
+    secured: Option<Secured>,
 }
 
 /// What is read of `/readyz`.
@@ -76,22 +100,41 @@ impl Health {
         // A name that is still being looked up is not waited for.
         runtime.shutdown_background();
         let answered = answered.unwrap_or_else(|_| Err(anyhow!("no answer within {} s", PATIENCE.as_secs())));
-        Ok(answered.with_context(|| asked.to_string())?)
+        Ok(answered.with_context(|| asked.url.to_string())?)
     }
 
-    /// What to ask.
-    fn asked(self) -> Result<Uri, Failure> {
+    fn asked(self) -> Result<Asked, Failure> {
         let path = if self.live { "/livez" } else { "/readyz" };
-        let base = match self.addr {
-            Some(addr) => addr,
-            None => base(self.settings.read()?.server.http_listen).map_err(Failure::Usage)?,
+        let (base, own) = match self.addr {
+            Some(addr) => (addr, None),
+            None => of_settings(&self.settings.read()?.server, &self.certificates).map_err(Failure::Usage)?,
         };
-        url(&base, path).map_err(Failure::Usage)
+        let url = url(&base, path).map_err(Failure::Usage)?;
+        let secured = match url.scheme_str() {
+            Some("https") => Some(Secured::new(own, &self.certificates)?),
+            _ => None,
+        };
+        if secured.is_none() {
+            self.certificates.are_in_vain().map_err(Failure::Usage)?;
+        }
+        Ok(Asked { url, secured })
     }
 }
 
+/// Where the server of these settings is, and which certificate it shows, where it shows one.
+fn of_settings(server: &ServerConfig, given: &Certificates) -> anyhow::Result<(String, Option<Own>)> {
+    let tls = &server.tls;
+    let Some((cert, _key)) = tls.pair() else { return Ok((base("http", server.http_listen)?, None)) };
+    ensure!(given.ca.is_none(), "--ca is for --addr: here server.tls.cert says which certificate must be shown");
+    ensure!(
+        given.cert.is_some() || !tls.knows_all_clients(),
+        "server.tls.client_auth = \"required\": nobody is connected without a certificate; wanted --cert and --key"
+    );
+    Ok((base("https", server.http_listen)?, Some(Own::read(cert))))
+}
+
 /// Where on this machine somebody is found who listens at `listen`.
-fn base(listen: SocketAddr) -> anyhow::Result<String> {
+fn base(scheme: &str, listen: SocketAddr) -> anyhow::Result<String> {
     ensure!(
         listen.port() != 0,
         "server.http_listen = {listen}: only the server knows which port it got; wanted --addr with it"
@@ -101,22 +144,22 @@ fn base(listen: SocketAddr) -> anyhow::Result<String> {
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    Ok(format!("http://{}", SocketAddr::new(ip, listen.port())))
+    Ok(format!("{scheme}://{}", SocketAddr::new(ip, listen.port())))
 }
 
 /// `path` of the server at `base`, whose URL may have a path itself.
 fn url(base: &str, path: &str) -> anyhow::Result<Uri> {
     let wrong = || format!("--addr {base}: wanted a URL such as http://127.0.0.1:9464");
     let url: Uri = format!("{}{path}", base.trim_end_matches('/')).parse().with_context(wrong)?;
-    ensure!(url.scheme_str() == Some("http") && url.host().is_some(), wrong());
+    ensure!(matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some(), wrong());
     Ok(url)
 }
 
 /// Asks; an error where the answer is not yes.
-async fn answer(asked: &Uri) -> anyhow::Result<()> {
+async fn answer(asked: &Asked) -> anyhow::Result<()> {
     let mut connection = connected(asked).await.context("can't connect")?;
-    let host = asked.authority().map_or("", |authority| authority.as_str());
-    let path = asked.path_and_query().map_or("/", |path| path.as_str());
+    let host = asked.url.authority().map_or("", |authority| authority.as_str());
+    let path = asked.url.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path).header(HOST, host).body(String::new())?;
     let answer = connection.send_request(request).await.context("no answer")?;
     let (status, body) = (answer.status(), answer.into_body());
@@ -130,11 +173,24 @@ async fn answer(asked: &Uri) -> anyhow::Result<()> {
 }
 
 /// A connection that a request can be sent over.
-async fn connected(to: &Uri) -> anyhow::Result<SendRequest<String>> {
+async fn connected(Asked { url, secured }: &Asked) -> anyhow::Result<SendRequest<String>> {
     // An address of IPv6 keeps its brackets.
-    let (host, port) = (to.host().unwrap_or_default(), to.port_u16().unwrap_or(80));
+    let host = url.host().unwrap_or_default();
+    let port = url.port_u16().unwrap_or(if secured.is_some() { 443 } else { 80 });
     let stream = TcpStream::connect(format!("{host}:{port}")).await?;
     stream.set_nodelay(true)?;
+    let Some(secured) = secured else { return open(stream).await };
+    let (stream, remark) = secured.shake_hands(host, stream).await?;
+    if let Some(remark) = remark {
+        say(format_args!("souk: {url}: {remark}"));
+    }
+    open(stream).await
+}
+
+async fn open<S>(stream: S) -> anyhow::Result<SendRequest<String>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (requests, connection) = handshake(TokioIo::new(stream)).await?;
     // What goes wrong there is the request's error too.
     tokio::spawn(connection);
@@ -158,6 +214,9 @@ fn why(body: &[u8]) -> Option<String> {
     if draining {
         return Some("it stops, and takes no more requests".into());
     }
+    if models.is_empty() {
+        return Some("no version answers, or why not is told only to who is known".into());
+    }
     let preparing: Vec<_> = models.into_iter().filter(|model| model.preparing).map(|model| model.model).collect();
     let named = preparing.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     Some(match preparing.len() {
@@ -178,16 +237,17 @@ mod tests {
             ("[::]:9464", "http://[::1]:9464"),
             ("10.1.2.3:80", "http://10.1.2.3:80"),
         ] {
-            assert_eq!(base(listen.parse().unwrap()).unwrap(), wanted);
+            assert_eq!(base("http", listen.parse().unwrap()).unwrap(), wanted);
         }
-        assert!(base("127.0.0.1:0".parse().unwrap()).unwrap_err().to_string().contains("--addr"));
+        assert!(base("https", "127.0.0.1:0".parse().unwrap()).unwrap_err().to_string().contains("--addr"));
     }
 
     #[test]
     fn an_address_is_a_url_with_or_without_a_path() {
         assert_eq!(url("http://[::1]:9464", "/livez").unwrap(), "http://[::1]:9464/livez");
         assert_eq!(url("http://proxy/souk/", "/readyz").unwrap(), "http://proxy/souk/readyz");
-        for wrong in ["127.0.0.1:9464", "https://127.0.0.1:9464", "/readyz", ""] {
+        assert_eq!(url("https://souk:9464", "/livez").unwrap(), "https://souk:9464/livez");
+        for wrong in ["127.0.0.1:9464", "ftp://127.0.0.1:9464", "/readyz", ""] {
             let said = url(wrong, "/readyz").unwrap_err().to_string();
             assert!(said.contains("wanted a URL such as http://"), "{said}");
         }
@@ -206,6 +266,8 @@ mod tests {
         assert_eq!(why(false, &["a", "b"]), "prepares a, b");
         assert_eq!(why(false, &["a", "b", "c", "d", "e", "f"]), "prepares a, b, c, d and 2 more");
         assert_eq!(why(false, &[]), "no version answers");
+        let stranger = serde_json::json!({ "ready": false, "draining": false, "models": [] }).to_string();
+        assert!(super::why(stranger.as_bytes()).unwrap().contains("only to who is known"));
         assert_eq!(super::why(b"<html>"), None);
     }
 }

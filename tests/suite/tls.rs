@@ -1,5 +1,7 @@
 //! Certificates of server and clients, and new ones while it serves.
 
+mod health;
+
 use std::{fs, path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
