@@ -57,7 +57,9 @@ USER 10001:10001
 # From outside the container: requests, and the readiness that probes ask for.
 ENV PATH=/usr/local/bin SOUK__SERVER__LISTEN=0.0.0.0:50051 SOUK__SERVER__HTTP_LISTEN=0.0.0.0:9464
 EXPOSE 50051 9464
-# Each look is a process that loads libtorch: a quarter of a second, 120 MB.
+# Each look is a process that loads libtorch: a quarter of a second, 120 MB. By TLS where the settings say so; where they
+# want certificates of clients (server.tls.client_auth = "required"), run it with one: --health-cmd "souk health --cert …
+# --key …".
 HEALTHCHECK --interval=30s --timeout=5s --start-period=2m CMD ["souk", "health"]
 ENTRYPOINT ["souk"]
 CMD ["serve"]

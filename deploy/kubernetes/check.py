@@ -46,6 +46,7 @@ DEFINITIONS = {
 WORDS = {"type", "items", "enum", "pattern", "required", "additionalProperties", "oneOf", "anyOf", "allOf", "not"}
 WORDS |= {"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"}
 LOCATION = "{{ .ResourceKind }}{{ .KindSuffix }}.json"
+H2C = "kubernetes.io/h2c"
 BUILT = [*sorted((HERE / "overlays").iterdir()), DEPLOY / "kserve"]
 
 
@@ -77,6 +78,7 @@ def examine(resources: list) -> Iterator[str]:
         spec = resource.get("spec", {})
         if kind == "Deployment":
             yield from examine_pods(spec["template"], named)
+            yield from examine_secured(spec["template"]["spec"], named)
         elif kind == "Service":
             yield from unmatched(f"Service {name}", spec["selector"], named)
             known = {port["name"] for port in container(named)["ports"]}
@@ -105,6 +107,34 @@ def examine_pods(template: dict, named: dict) -> Iterator[str]:
     sleep = container(named)["lifecycle"]["preStop"]["sleep"]["seconds"]
     if spec["terminationGracePeriodSeconds"] < sleep + drain + 5:
         yield f"killed after {spec['terminationGracePeriodSeconds']} s: sleeps {sleep} s, drains {drain} s, closes"
+
+
+def examine_secured(spec: dict, named: dict) -> Iterator[str]:
+    """Who asks has to speak TLS where the server does, and to say who he is where it wants to know."""
+    server = container(named)
+    settings = {each["name"].removeprefix("SOUK__"): each.get("value") for each in server.get("env", [])}
+    tls, known = "SERVER__TLS__CERT" in settings, "AUTH__FILE" in settings
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = server[name].get("httpGet", {})
+        if tls and asked.get("scheme") != "HTTPS" and "exec" not in server[name]:
+            yield f"{name}: does not speak TLS, and the server nothing else"
+        if known and "grpc" in server[name]:
+            yield f"{name}: shows no token"
+        if asked and settings.get("SERVER__TLS__CLIENT_AUTH") == "required":
+            yield f"{name}: shows no certificate"
+    for (kind, name), each in named.items():
+        if kind == "ServiceMonitor":
+            for endpoint in each["spec"]["endpoints"]:
+                if (endpoint.get("scheme") == "https") != tls or ("authorization" in endpoint) != known:
+                    yield f"ServiceMonitor {name}: scrapes otherwise than it is answered"
+        elif kind == "Service" and {port.get("appProtocol") for port in each["spec"]["ports"]} & {H2C} and tls:
+            yield f"Service {name}: says plain text"
+    secrets = {volume["name"] for volume in spec["volumes"] if "secret" in volume}
+    if any("subPath" in mount and mount["name"] in secrets for mount in server["volumeMounts"]):
+        yield "a secret's single file never changes"
+    folders = tuple(mount["mountPath"] + "/" for mount in server["volumeMounts"])
+    files = {value for name, value in settings.items() if value and value.startswith("/")}
+    yield from (f"{file}: in no volume" for file in sorted(files) if not file.startswith(folders))
 
 
 def unlocked(container: dict) -> Iterator[str]:
