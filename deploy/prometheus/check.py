@@ -5,7 +5,7 @@
     python3 deploy/prometheus/check.py --souk target/release/souk
 
 Rules and their tests by promtool. Then a server with copies of the shipped models, one of them a canary, some shadows
-and one that does not prove itself, is sent load, and a real Prometheus scrapes it. Every query of the dashboard and
+and one that does not prove itself, is sent load by TLS, and a real Prometheus scrapes it, by TLS too. Every query of the dashboard and
 every recording rule must have given data, and every series that an alert looks at must be there. Takes about a minute.
 What it starts listens on 127.0.0.1 and is ended with it. Needs Python 3.10 and what TOOLS names.
 """
@@ -17,6 +17,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -42,8 +43,21 @@ FIRES = "SoukModelLoadFailed"
 TOOLS = {
     "promtool": "apt install prometheus, or a release from https://prometheus.io/download",
     "prometheus": "apt install prometheus, or a release from https://prometheus.io/download",
+    "openssl": "apt install openssl",
     "ghz": "go install github.com/bojand/ghz/cmd/ghz@latest, or a release from https://ghz.sh",
 }
+# Of the server and of whoever signs it: one and the same.
+CERTIFICATE = """
+[req]
+prompt = no
+distinguished_name = subject
+x509_extensions = extensions
+[subject]
+CN = souk
+[extensions]
+subjectAltName = DNS:localhost, IP:127.0.0.1
+basicConstraints = critical, CA:FALSE
+"""
 
 
 def main() -> None:
@@ -73,9 +87,10 @@ def watch(souk: Path, folder: Path, started: ExitStack) -> None:
     """A server, load, and a Prometheus that looks at it."""
     data, http, admin, own = free_ports(4)
     write_models(folder / "models")
+    secured = write_certificate(folder)
     started.enter_context(serving(souk, folder, (data, http, admin)))
-    wait_for("a server that is ready", lambda: get(f"http://127.0.0.1:{http}/readyz"))
-    traffic = [souk, "models", "--addr", f"http://127.0.0.1:{admin}", "traffic"]
+    wait_for("a server that is ready", lambda: get(f"https://127.0.0.1:{http}/readyz", secured))
+    traffic = [souk, "models", "--addr", f"https://127.0.0.1:{admin}", "--ca", folder / "tls.crt", "traffic"]
     run("a canary and a shadow", *traffic, "merchant_gmv", "stable=1", "canary=2:20", "shadow=3", "--guard", "off")
     run("a shadow", *traffic, "user_portrait", "stable=1", "shadow=2")
 
@@ -92,18 +107,19 @@ def watch(souk: Path, folder: Path, started: ExitStack) -> None:
     while open_queries and time.monotonic() < until:
         score(souk, folder, data)
         open_queries = {name: query for name, query in open_queries.items() if not has_data(prometheus, query, since)}
-    run("check metrics", "promtool", "check", "metrics", text=get(f"http://127.0.0.1:{http}/metrics"))
-    check_openmetrics(f"http://127.0.0.1:{http}/metrics", f"{prometheus}/api/v1/targets")
+    run("check metrics", "promtool", "check", "metrics", text=get(f"https://127.0.0.1:{http}/metrics", secured))
+    check_openmetrics(f"https://127.0.0.1:{http}/metrics", secured, f"{prometheus}/api/v1/targets")
     if open_queries:
         sys.exit("\n".join(["without data:", *(f"  {name}\n      {query}" for name, query in open_queries.items())]))
     print(f"{asked} queries gave data: ok")
 
 
-def check_openmetrics(url: str, targets: str) -> None:
+def check_openmetrics(url: str, secured: ssl.SSLContext, targets: str) -> None:
     """promtool knows the older format alone, so Prometheus is asked, which prefers this one: had it found a fault, the
     whole scrape would have failed."""
     preferred = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
-    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": preferred}), timeout=10) as answer:
+    request = urllib.request.Request(url, headers={"Accept": preferred})
+    with urllib.request.urlopen(request, timeout=10, context=secured) as answer:
         form, text = answer.headers["content-type"], answer.read().decode()
     if not form.startswith("application/openmetrics-text") or not text.endswith("\n# EOF\n"):
         sys.exit(f"openmetrics: FAILED\n{form}\n{text[-200:]}")
@@ -128,18 +144,29 @@ def write_models(root: Path) -> None:
         archive.write(b"changed")
 
 
+def write_certificate(folder: Path) -> ssl.SSLContext:
+    """For a month, as tls.crt and tls.key; by what it is known."""
+    (folder / "tls.conf").write_text(CERTIFICATE, "utf-8")
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "30"]
+    files = ["-config", folder / "tls.conf", "-keyout", folder / "tls.key", "-out", folder / "tls.crt"]
+    run("a certificate", "openssl", "req", "-x509", *kind, *files)
+    return ssl.create_default_context(cafile=folder / "tls.crt")
+
+
 def serving(souk: Path, folder: Path, ports: tuple):
     addresses = zip(["LISTEN", "HTTP_LISTEN", "ADMIN_LISTEN"], ports, strict=True)
     mine = {f"SOUK__SERVER__{key}": f"127.0.0.1:{port}" for key, port in addresses}
+    mine |= {f"SOUK__SERVER__TLS__{key}": str(folder / file) for key, file in [("CERT", "tls.crt"), ("KEY", "tls.key")]}
     others = {name: value for name, value in os.environ.items() if not name.startswith("SOUK")}
     environment = others | mine | {"SOUK__MODELS__ROOT": str(folder / "models")}
     return child(folder, "souk", [souk, "serve"], env=environment)
 
 
 def scraping(folder: Path, scraped: int, own: int):
-    """Prometheus with the example's configuration, but for its rhythm and its target."""
+    """Prometheus with the example's configuration, but for its rhythm, its target and how that is known."""
     example = (HERE / "prometheus.yml").read_text("utf-8")
-    changes = {"15s": "1s", "rules.yml\n": f"{HERE / 'rules.yml'}\n", "127.0.0.1:9464": f"127.0.0.1:{scraped}"}
+    by_tls = f"job_name: souk\n    scheme: https\n    tls_config: {{ca_file: {folder / 'tls.crt'}}}\n"
+    changes = {"job_name: souk\n": by_tls, "15s": "1s", "rules.yml\n": f"{HERE / 'rules.yml'}\n", "127.0.0.1:9464": f"127.0.0.1:{scraped}"}
     for old, new in changes.items():
         example = example.replace(old, new)
     (folder / "prometheus.yml").write_text(example, "utf-8")
@@ -150,8 +177,10 @@ def scraping(folder: Path, scraped: int, own: int):
 def calling(folder: Path, port: int):
     """Unary calls by the clock, until it is ended."""
     rhythm = ["--rps", str(CALLS_PER_S), "--duration", f"{2 * PATIENCE_S}s"]
+    scenario = json.loads((ROOT / "benches" / "ghz" / "open.json").read_text("utf-8")) | {"insecure": False}
+    (folder / "ghz.json").write_text(json.dumps(scenario | {"cacert": str(folder / "tls.crt")}), "utf-8")
     # From the root: its scenario names a file from there.
-    return child(folder, "ghz", ["ghz", "--config", "benches/ghz/open.json", *rhythm, f"127.0.0.1:{port}"], cwd=ROOT)
+    return child(folder, "ghz", ["ghz", "--config", folder / "ghz.json", *rhythm, f"127.0.0.1:{port}"], cwd=ROOT)
 
 
 @contextmanager
@@ -181,7 +210,8 @@ def score(souk: Path, folder: Path, port: int) -> None:
     for question, model in [("merchant-gmv", "merchant_gmv"), ("user-portrait", "user_portrait")]:
         lines = (SHIPPED / model / "1" / "golden.jsonl").read_text("utf-8").splitlines()
         rows = [json.dumps(json.loads(line)["row"]) for line in lines[-ROWS_OF_A_STREAM:]]
-        command = [souk, "score", question, "--input", "-", "--addr", f"http://127.0.0.1:{port}"]
+        by_tls = ["--addr", f"https://127.0.0.1:{port}", "--ca", folder / "tls.crt"]
+        command = [souk, "score", question, "--input", "-", *by_tls]
         # Some golden rows are there to be refused, so that its exit code says nothing.
         subprocess.run(command, input="\n".join(rows), capture_output=True, text=True, check=False, cwd=folder)
 
@@ -243,8 +273,8 @@ def has_data(prometheus: str, query: str, since: float) -> bool:
     return any(value != "NaN" for one in series for _, value in one["values"])
 
 
-def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+def get(url: str, secured: ssl.SSLContext | None = None) -> str:
+    with urllib.request.urlopen(url, timeout=10, context=secured) as answer:
         return answer.read().decode()
 
 
