@@ -5,11 +5,12 @@
     python3 deploy/clients/check.py --souk target/debug/souk [LANGUAGE …]
 
 Servers of the shipped models: two that calls shall take turns over; one whose queue is full with one row, which then waits
-for half a second; and two by TLS, of which one wants certificates of clients. Each language makes its stubs from proto/ and
-runs its own tests, which read where the servers are:
+for half a second; and three by TLS, of which one wants certificates of clients and one their tokens. Each language makes its
+stubs from proto/ and runs its own tests, which read where the servers are:
 
-    SOUK_BOTH=address,address  SOUK_METRICS=url,url  SOUK_FULL  SOUK_TLS  SOUK_MTLS
-    SOUK_KEYS: a folder with roots.pem, client.pem, client.key, token, and others.pem, which signed nothing here
+    SOUK_BOTH=address,address  SOUK_METRICS=url,url  SOUK_FULL  SOUK_TLS  SOUK_MTLS  SOUK_TOKENS
+    SOUK_KEYS: a folder with roots.pem, client.pem, client.key, others.pem, which signed nothing here, caller.token, and
+        observer.token, of somebody who may look and not ask
 
 What is started listens on 127.0.0.1 and is ended with this. Needs Python 3.10 with requirements-test.txt, and what TOOLS
 names.
@@ -110,12 +111,14 @@ def start(souk: Path, folder: Path, started: ExitStack) -> dict:
     tls, _ = serve(souk, folder, started, own)
     clients = {"SERVER__TLS__CLIENT_CA": keys / "roots.pem", "SERVER__TLS__CLIENT_AUTH": "required"}
     mtls, _ = serve(souk, folder, started, own | clients)
+    known, _ = serve(souk, folder, started, own | {"AUTH__FILE": keys / "identities.toml"})
     return {
         "SOUK_BOTH": f"127.0.0.1:{first[0]},127.0.0.1:{second[0]}",
         "SOUK_METRICS": f"http://127.0.0.1:{first[1]}/metrics,http://127.0.0.1:{second[1]}/metrics",
         "SOUK_FULL": f"127.0.0.1:{full[0]}",
         "SOUK_TLS": f"127.0.0.1:{tls}",
         "SOUK_MTLS": f"127.0.0.1:{mtls}",
+        "SOUK_TOKENS": f"127.0.0.1:{known}",
         "SOUK_KEYS": str(keys),
     }
 
@@ -129,7 +132,11 @@ def write_keys(folder: Path) -> None:
         leaf.private_key_pem.write_to_path(folder / f"{name}.key")
         for part in leaf.cert_chain_pems:
             part.write_to_path(folder / f"{name}.pem", append=True)
-    (folder / "token").write_text("only-for-tests\n", "utf-8")
+    identities = ""
+    for name, role in [("caller", "score"), ("observer", "observe")]:
+        (folder / f"{name}.token").write_text(f"only-for-tests-of-the-{name}\n", "utf-8")
+        identities += f'[[identity]]\nname = "{name}"\ntoken_file = "{name}.token"\nroles = ["{role}"]\n'
+    (folder / "identities.toml").write_text(identities, "utf-8")
 
 
 def serve(souk: Path, folder: Path, started: ExitStack, more: dict) -> tuple:

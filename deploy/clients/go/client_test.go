@@ -135,7 +135,7 @@ func TestADeadlineEndsACall(t *testing.T) {
 
 func TestTLSWithTheRightRootsIsAnswered(t *testing.T) {
 	o := options(t, "SOUK_TLS")
-	o.Roots, o.Token = key("roots.pem"), key("token")
+	o.Roots = key("roots.pem")
 	want(t, predict(t, o), codes.OK, "")
 }
 
@@ -156,5 +156,16 @@ func TestAServerThatWantsACertificateAnswersWhoHasOne(t *testing.T) {
 	o.Roots = key("roots.pem")
 	want(t, predict(t, o), codes.Unavailable, "")
 	o.Cert, o.Key = key("client.pem"), key("client.key")
+	want(t, predict(t, o), codes.OK, "")
+}
+
+func TestAServerThatWantsATokenAnswersWhoMayAsk(t *testing.T) {
+	o := options(t, "SOUK_TOKENS")
+	o.Roots = key("roots.pem")
+	// The health check is refused first, so that no server is there to be asked.
+	want(t, predict(t, o), codes.Unavailable, "unauthenticated")
+	o.Token = key("observer.token")
+	want(t, predict(t, o), codes.PermissionDenied, "observer")
+	o.Token = key("caller.token")
 	want(t, predict(t, o), codes.OK, "")
 }

@@ -82,7 +82,7 @@ class Client(unittest.TestCase):
         self.ends(options("SOUK_FULL", deadline_s=0.1), grpc.StatusCode.DEADLINE_EXCEEDED, "deadline")
 
     def test_tls_with_the_right_roots_is_answered(self) -> None:
-        predict(options("SOUK_TLS", roots=key("roots.pem"), token=key("token")))
+        predict(options("SOUK_TLS", roots=key("roots.pem")))
 
     def test_a_server_that_others_signed_is_not_trusted(self) -> None:
         self.ends(options("SOUK_TLS", roots=key("others.pem")), grpc.StatusCode.UNAVAILABLE, "certificate")
@@ -93,6 +93,13 @@ class Client(unittest.TestCase):
     def test_a_server_that_wants_a_certificate_answers_who_has_one(self) -> None:
         self.ends(options("SOUK_MTLS", roots=key("roots.pem")), grpc.StatusCode.UNAVAILABLE)
         predict(options("SOUK_MTLS", roots=key("roots.pem"), cert=key("client.pem"), key=key("client.key")))
+
+    def test_a_server_that_wants_a_token_answers_who_may_ask(self) -> None:
+        # The health check is refused first, so that no server is there to be asked.
+        self.ends(options("SOUK_TOKENS", roots=key("roots.pem")), grpc.StatusCode.UNAVAILABLE)
+        observer = options("SOUK_TOKENS", roots=key("roots.pem"), token=key("observer.token"))
+        self.ends(observer, grpc.StatusCode.PERMISSION_DENIED, "observer")
+        predict(options("SOUK_TOKENS", roots=key("roots.pem"), token=key("caller.token")))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ test("a deadline ends a call", () =>
   ends(predict(options("SOUK_FULL", { deadlineMs: 100 })), status.DEADLINE_EXCEEDED, /deadline/i));
 
 test("TLS with the right roots is answered", async () => {
-  await predict(options("SOUK_TLS", { roots: key("roots.pem"), token: key("token") }));
+  await predict(options("SOUK_TLS", { roots: key("roots.pem") }));
 });
 
 test("a server that others signed is not trusted", () =>
@@ -104,4 +104,11 @@ test("a server that wants a certificate answers who has one", async () => {
   const without = options("SOUK_MTLS", { roots: key("roots.pem") });
   await ends(predict(without), status.UNAVAILABLE);
   await predict({ ...without, cert: key("client.pem"), key: key("client.key") });
+});
+
+test("a server that wants a token answers who may ask", async () => {
+  const without = options("SOUK_TOKENS", { roots: key("roots.pem") });
+  await ends(predict(without), status.UNAUTHENTICATED, /token/i);
+  await ends(predict({ ...without, token: key("observer.token") }), status.PERMISSION_DENIED, /observer/);
+  await predict({ ...without, token: key("caller.token") });
 });
