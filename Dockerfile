@@ -58,8 +58,8 @@ USER 10001:10001
 ENV PATH=/usr/local/bin SOUK__SERVER__LISTEN=0.0.0.0:50051 SOUK__SERVER__HTTP_LISTEN=0.0.0.0:9464
 EXPOSE 50051 9464
 # Each look is a process that loads libtorch: a quarter of a second, 120 MB. By TLS where the settings say so; where they
-# want certificates of clients (server.tls.client_auth = "required"), run it with one: --health-cmd "souk health --cert …
-# --key …".
+# want certificates of clients (server.tls.client_auth = "required") it needs one: say so in an image of your own, or in
+# Compose (test: [CMD, souk, health, --cert, …, --key, …]); `docker run --health-cmd` needs a shell.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=2m CMD ["souk", "health"]
 ENTRYPOINT ["souk"]
 CMD ["serve"]
