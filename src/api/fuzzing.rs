@@ -1,7 +1,6 @@
 //! What reads and writes messages, held against prost. For fuzzing and unit tests alone.
 
 #![allow(clippy::panic, reason = "a finding ends the program")]
-#![cfg_attr(not(feature = "archives"), allow(dead_code, unused_imports, reason = "nothing is fuzzed then"))]
 
 use std::{collections::BTreeMap, fmt::Debug};
 

@@ -1,7 +1,6 @@
 //! The policy file and the history. For fuzzing and unit tests alone.
 
 #![allow(clippy::panic, reason = "a finding ends the program")]
-#![cfg_attr(not(feature = "archives"), allow(dead_code, reason = "nothing is fuzzed then"))]
 
 use super::policy::{
     file::{parse, text},

@@ -1,8 +1,6 @@
 //! Requests with tensors, held against prost, and what becomes of them. For fuzzing and
 //! unit tests alone.
 
-#![cfg_attr(not(feature = "archives"), allow(dead_code, reason = "nothing is fuzzed then"))]
-
 use std::{
     future::Future,
     pin::pin,
