@@ -52,12 +52,13 @@ Examples:
   souk health --addr https://souk:9464 --ca ca.pem
 
 Asks server.http_listen for /readyz, or for /livez, on this machine, and waits for 3 s at most.
-Where the settings name server.tls.cert it asks by TLS, of which the file, as it is now, says whose
-certificate must be shown, whatever the name. An older one that holds and has one of its names will do,
-with a line that says so: a server takes up to 2 s to take over a new one, and keeps the old one where
-the new one can't be used. Where server.tls.client_auth is \"required\" it needs --cert and --key.
+Where the settings name server.tls.cert it asks by TLS. Under whatever name, the certificate must be
+that of the file as it is now, or an older one that holds and has one of its names; then a line says
+so: a server takes up to 2 s to take over a new one, and none that can't be used. While the file
+can't be read any certificate is believed, with a line. Where server.tls.client_auth is \"required\"
+it needs --cert and --key.
 
-Exit code 0 without a word where the answer is yes; 1 and one line where it is no, or nobody answers;
+Exit code 0 without a word where the answer is yes; 1 and a line where it is no, or nobody answers;
 2 where the settings are wrong.")]
 pub(super) struct Health {
     #[command(flatten)]
