@@ -89,3 +89,15 @@ fn the_messages_that_targets_begin_with_are_read_and_encoded() {
         assert!(fuzzing.seeds(name).iter().all(|seed| seed.len() > 5), "{name}");
     }
 }
+
+#[test]
+fn a_map_under_a_wrong_wire_type_is_refused_although_prost_reads_on() {
+    let fuzzing = Fuzzing::new();
+    // `extra` of a user's features as a group's end, and as a number.
+    for key in [[0xa4, 0x06], [0xa0, 0x06]] {
+        let entry = [&[0x12, 4][..], &key, &[0, 0]].concat();
+        for Target { run, .. } in TARGETS.iter().filter(|target| ["merchant", "user"].contains(&target.name)) {
+            run(&fuzzing, &entry);
+        }
+    }
+}
