@@ -4,6 +4,7 @@
 mod arriving;
 mod calls;
 mod connection;
+mod pace;
 mod unsent;
 
 use std::{net::SocketAddr, time::Duration};

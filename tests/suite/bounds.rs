@@ -258,3 +258,54 @@ async fn connections_of_a_certain_age_are_ended_and_no_call_is_lost() {
     }
     timeout(PATIENCE, old.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
 }
+
+/// As a frame (RFC 9113, section 4.1).
+fn frame(into: &mut BytesMut, (kind, flags): (u8, u8), stream: u32, payload: &[u8]) {
+    into.put_uint(payload.len() as u64, 3);
+    into.put_slice(&[kind, flags]);
+    into.put_u32(stream);
+    into.put_slice(payload);
+}
+
+#[tokio::test]
+async fn calls_that_are_reset_at_once_are_read_slowly_and_end_no_connection() {
+    const CALLS: u32 = 20_000;
+    let server = Launch::new().serving().await;
+    // `:method: POST`, `:scheme: http` and `:path: /` of HPACK's table: answered without a look at any model.
+    let (head, cancel) = ([0x83, 0x86, 0x84], [0, 0, 0, 8]);
+    let mut said = BytesMut::from(HELLO);
+    for call in 0..CALLS {
+        frame(&mut said, (1, 4), 2 * call + 1, &head);
+        frame(&mut said, (3, 0), 2 * call + 1, &cancel);
+    }
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(server.grpc).await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let all_sent = async {
+        write.write_all(&said).await.unwrap();
+        // What comes last is answered once all before it was read.
+        let mut ping = BytesMut::new();
+        frame(&mut ping, (6, 0), 0, b"the last");
+        write.write_all(&ping).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let honest = async {
+        let mut client = server.gmv().await;
+        for _ in 0..100 {
+            client.predict_gmv(forecasts_of(merchants(1))).await.unwrap();
+        }
+    };
+    let mut heard = Vec::new();
+    let heard_last = async {
+        while !heard.windows(8).any(|found| found == b"the last") {
+            assert_ne!(read.read_buf(&mut heard).await.unwrap(), 0, "the connection was ended");
+        }
+        panic!("all was read within {:?}", begun.elapsed());
+    };
+    // 20,000 take 95 seconds or more.
+    tokio::select! {
+        () = honest => {}
+        () = all_sent => {}
+        () = heard_last => {}
+    }
+}

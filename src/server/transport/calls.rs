@@ -50,6 +50,11 @@ impl Calls {
         }
     }
 
+    /// How many there are now.
+    pub(super) fn count(&self) -> usize {
+        self.shared.open.load(Relaxed)
+    }
+
     fn quiet_since(&self) -> Option<Instant> {
         let Shared { open, begun, ended } = &*self.shared;
         (open.load(Acquire) == 0).then(|| *begun + Duration::from_millis(ended.load(Relaxed)))

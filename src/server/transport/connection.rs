@@ -27,6 +27,7 @@ use super::{
     HEADERS, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, RESETS, Rules, SEND_BUFFER,
     arriving::Arriving,
     calls::Calls,
+    pace::Paced,
     unsent::{Counted, Unsent},
 };
 use crate::server::{identity::Peer, incoming::Connection};
@@ -54,7 +55,8 @@ where
     let (open, unsent, age) = (Calls::new(), Unsent::new(&rules.unsent), rules.age(connection.peer().address));
     let peer = rules.tells_peers.then(|| connection.peer());
     let service = TowerToHyperService::new(OfPeer { calls, peer, unsent: unsent.clone() });
-    let serving = http2(&rules, open.clone()).serve_connection(TokioIo::new(connection), service);
+    let paced = Paced::new(connection, open.clone(), rules.calls);
+    let serving = http2(&rules, open.clone()).serve_connection(TokioIo::new(paced), service);
     let past = async {
         tokio::select! {
             () = bounded(rules.idle, |most| open.idle(most)) => {}

@@ -11,7 +11,7 @@ use futures::future::try_join_all;
 use tokio::{
     io::AsyncWriteExt as _,
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -28,29 +28,35 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Frames, or pairs of them, in a burst: with [`PAUSE`] and [`CONNECTIONS`] some 40,000 a second.
 const BURST: usize = 100;
 
-/// Opens streams and resets them at once.
+/// Streams of a connection that begins anew before it is slowed down.
+const FEW: usize = 200;
+
+/// Opens streams and resets them at once: half by connections that stay as long as the server reads them, half by
+/// new ones all the time.
 pub(super) async fn resets(target: SocketAddr, size: Size) -> anyhow::Result<String> {
     let end = size.end();
-    let each = try_join_all((0..CONNECTIONS).map(|_| resetting(target, end))).await?;
+    let each = (0..CONNECTIONS).map(|number| resetting(target, if number % 2 == 0 { usize::MAX } else { FEW }, end));
+    let each = try_join_all(each).await?;
     let (sent, connections) = each.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let went: BTreeSet<u32> = each.into_iter().flat_map(|(_, _, went)| went).collect();
     Ok(format!("{sent} streams, {connections} connections, ended by the server with {went:?}"))
 }
 
-async fn resetting(target: SocketAddr, end: Instant) -> anyhow::Result<(usize, usize, BTreeSet<u32>)> {
+async fn resetting(target: SocketAddr, most: usize, end: Instant) -> anyhow::Result<(usize, usize, BTreeSet<u32>)> {
     let (mut sent, mut connections, mut went, block) = (0, 0, BTreeSet::new(), call());
     while Instant::now() < end {
         let mut wire = Wire::open(target).await?;
         connections += 1;
-        let mut stream = 1;
-        while Instant::now() < end && !wire.is_over() {
+        let (mut stream, until) = (1, sent.saturating_add(most));
+        while Instant::now() < end && sent < until && !wire.is_over() {
             let mut frames = BytesMut::new();
             for _ in 0..BURST {
                 frame(&mut frames, (HEADERS, END_HEADERS | END_STREAM), stream, &block);
                 reset(&mut frames, stream);
                 stream += 2;
             }
-            if wire.out.write_all(&frames).await.is_err() {
+            // A server that reads slowly is one that holds.
+            if !matches!(timeout_at(end.into(), wire.out.write_all(&frames)).await, Ok(Ok(()))) {
                 break;
             }
             sent += BURST;

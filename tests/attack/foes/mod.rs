@@ -1,5 +1,5 @@
-//! Hostile clients, each in a process of its own and of less priority: they would have machines of
-//! their own, and must not take the cores from those whose latency is measured.
+//! Hostile clients, each in a process of its own that gets what the server and its honest clients leave of the
+//! cores: they would have machines of their own, and it is the server that is measured and not the scheduler.
 //!
 //! All are bounded in count, rate and time. None looks at what honest clients get.
 
@@ -20,7 +20,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use rustix::process::setpriority_process;
+use souk::model::only_when_idle;
 
 /// What they do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,9 +72,6 @@ impl Size {
     }
 }
 
-/// Steps below the priority of those that are measured.
-const BELOW: i32 = 5;
-
 impl Foe {
     /// The name on the command line.
     pub(crate) fn name(self) -> String {
@@ -83,7 +80,8 @@ impl Foe {
 
     /// Attacks; what came of it, in a few words.
     pub(crate) async fn run(self, target: SocketAddr, size: Size, golden: &Path) -> anyhow::Result<String> {
-        setpriority_process(None, BELOW)?;
+        // Its only thread.
+        only_when_idle();
         match self {
             Self::Slow => slow::run(target, size).await,
             Self::Streams => streams::within(target, size).await,

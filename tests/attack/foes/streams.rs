@@ -17,7 +17,7 @@ use tokio::{
     io::AsyncWriteExt as _,
     net::TcpStream,
     task::yield_now,
-    time::{sleep, timeout},
+    time::{sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -102,7 +102,7 @@ pub(super) async fn beyond(target: SocketAddr, size: Size) -> anyhow::Result<Str
                 frame(&mut frames, (HEADERS, END_HEADERS), stream, &block);
                 stream += 2;
             }
-            if wire.out.write_all(&frames).await.is_err() {
+            if !matches!(timeout_at(end.into(), wire.out.write_all(&frames)).await, Ok(Ok(()))) {
                 break;
             }
             sent += TOGETHER;
