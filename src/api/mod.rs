@@ -35,6 +35,7 @@ mod sending;
 mod status;
 mod stream;
 mod turns;
+mod unpacked;
 mod views;
 mod wire;
 
@@ -51,6 +52,7 @@ pub use oversize::oversize_is_exhausted;
 pub use portraits::PortraitEndpoint;
 pub use scoring::{Scoring, today_utc};
 pub use sending::counted_until_sent;
+pub use unpacked::unpacked;
 
 use crate::manifest::Task;
 

@@ -10,10 +10,14 @@ mod unsent;
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
+use bytesize::ByteSize;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, service::Routes};
-use tower::{ServiceBuilder, util::MapResponseLayer};
+use tower::{
+    ServiceBuilder,
+    util::{MapRequestLayer, MapResponseLayer},
+};
 
 use self::{connection::Answers, unsent::All};
 use super::{
@@ -22,7 +26,7 @@ use super::{
     observe::ObserveLayer,
 };
 use crate::{
-    api::{GrpcTimeoutLayer, counted_until_sent, oversize_is_exhausted},
+    api::{GrpcTimeoutLayer, counted_until_sent, oversize_is_exhausted, unpacked},
     config::ServerConfig,
 };
 
@@ -66,6 +70,8 @@ const SPREAD: u16 = 100;
 pub(super) struct Rules {
     /// Open calls on one.
     calls: u32,
+    /// Bytes of a message.
+    message: usize,
     /// Whether calls are told whose they are.
     tells_peers: bool,
     /// How long one may have no call.
@@ -84,15 +90,16 @@ impl Rules {
     /// Of a port, by the settings.
     pub(super) fn of(server: &ServerConfig) -> Self {
         let given = |bound: Duration| (!bound.is_zero()).then_some(bound);
-        let most = usize::try_from(server.max_unsent_bytes.as_u64()).unwrap_or(usize::MAX);
+        let bytes = |bound: ByteSize| usize::try_from(bound.as_u64()).unwrap_or(usize::MAX);
         Self {
             calls: CALLS_PER_CONNECTION,
+            message: bytes(server.max_message_bytes),
             tells_peers: false,
             idle: given(server.max_connection_idle),
             age: given(server.max_connection_age),
             grace: server.max_connection_grace,
             stall: given(server.max_reply_stall),
-            unsent: All::new(most),
+            unsent: All::new(bytes(server.max_unsent_bytes)),
         }
     }
 
@@ -111,6 +118,7 @@ pub(super) fn serve(
     close: CancellationToken,
 ) -> JoinHandle<()> {
     let rules = Rules { tells_peers: gate.is_kept(), ..rules };
+    let most = rules.message;
     let calls = ServiceBuilder::new()
         // First, so that it sees codes as callers do.
         .layer(observe)
@@ -119,6 +127,7 @@ pub(super) fn serve(
         // Before anything of a request is read.
         .layer(IdentifyLayer::new(gate))
         .layer(GrpcTimeoutLayer)
+        .layer(MapRequestLayer::new(move |request| unpacked(request, most)))
         .service(routes.prepare());
     tokio::spawn(accept(incoming, calls, rules, close))
 }

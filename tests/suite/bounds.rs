@@ -291,7 +291,7 @@ async fn calls_that_are_reset_at_once_are_read_slowly_and_end_no_connection() {
     };
     let honest = async {
         let mut client = server.gmv().await;
-        for _ in 0..100 {
+        for _ in 0..30 {
             client.predict_gmv(forecasts_of(merchants(1))).await.unwrap();
         }
     };

@@ -40,8 +40,8 @@ const TURN: usize = 128;
 /// Bytes that are read at once, at least.
 const LEAST: usize = 512;
 
-/// And at most, which is more than the library has room for.
-const WIDE: usize = 64 * 1024;
+/// And at most: a largest frame, and no more short calls than may be reset before they are looked at.
+const WIDE: usize = 17 * 1024;
 
 /// Resets in a second that a connection may go on with. Each costs what a call costs, and is of no use;
 /// clients reset calls whose deadline has passed, of which there are as many only in an overload.
