@@ -108,7 +108,8 @@
 //! 5. What waits or runs is bounded in rows, bytes and expected wait; messages of
 //!    streams wait for their turn, four a stream at most. What is refused was not
 //!    encoded, and what is late never runs. What a client begins it has to send in time, and
-//!    what is sent to it it has to read.
+//!    what is sent to it it has to read. A connection is read for about a millisecond's work at a
+//!    stretch, and more slowly where it mostly resets its calls.
 //! 6. A thread that reads sockets runs no pass that is expected to take longer than
 //!    `runtime.inline_below`, and no other work for longer than that at a stretch.
 //!    All other passes run on the runners' threads; those of a version that is being

@@ -95,8 +95,9 @@ pub struct ServerConfig {
     /// connection is closed; `0s`: for ever.
     #[serde(with = "humantime_serde")]
     pub max_reply_stall: Duration,
-    /// Bytes of replies that may wait to be read, over all connections of a port. Above it, connections
-    /// that have more than a 64th of it unread are refused further calls.
+    /// Bytes of replies that may wait to be read, over all connections of a port. Where half of it is
+    /// taken, connections that have more than a 64th of it unread are refused further calls and messages
+    /// of streams, and with ever less of it, down to 64 KiB, the more is taken.
     pub max_unsent_bytes: ByteSize,
     /// How long accepted work may take after a SIGTERM.
     #[serde(with = "humantime_serde")]

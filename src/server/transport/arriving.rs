@@ -1,5 +1,6 @@
 //! A request's body as it arrives: whoever has begun a message has to send it, and whoever makes a
-//! call of one message that one. Streams may be quiet between their messages.
+//! call of one message that one. Streams may be quiet between their messages, and have to read replies
+//! before they send more of them.
 
 use std::{
     pin::Pin,
@@ -11,6 +12,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
+
+use super::unsent::{Unsent, unread};
 
 /// How long any message may take, and what comes on top of it for a long one.
 const LEAST: Duration = Duration::from_secs(10);
@@ -78,15 +81,23 @@ pub(super) struct Arriving<B> {
     message: Message,
     /// Whether the call is of one message, for which alone it waits.
     is_of_one: bool,
+    unsent: Unsent,
     /// When the message began that is not whole.
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Arriving<B> {
-    pub(super) fn new(body: B, path: &str) -> Self {
+    /// That of a call to `path`, on a connection that keeps these replies.
+    pub(super) fn new(body: B, path: &str, unsent: Unsent) -> Self {
         let is_of_one = !path.contains("Stream") && !path.ends_with("/ServerReflectionInfo");
-        Self { body, message: Message::default(), is_of_one, since: None, timer: None }
+        Self { body, message: Message::default(), is_of_one, unsent, since: None, timer: None }
+    }
+
+    /// Bytes that wait to be read by who begins the next message of a stream, where they are too many.
+    fn unread(&self) -> Option<usize> {
+        // Who makes a call was asked when he did.
+        if self.is_of_one || self.message.is_begun() { None } else { self.unsent.too_much() }
     }
 
     fn arrived(&mut self, data: &[u8]) {
@@ -125,6 +136,9 @@ where
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
+                    if let Some(bytes) = self.unread() {
+                        return Poll::Ready(Some(Err(unread(bytes).into())));
+                    }
                     self.arrived(data);
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -152,7 +166,7 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio_test::{assert_pending, assert_ready, task};
 
-    use super::*;
+    use super::{super::unsent::All, *};
 
     /// A body of what is sent to it.
     struct Sent(mpsc::UnboundedReceiver<Vec<u8>>);
@@ -169,9 +183,29 @@ mod tests {
         }
     }
 
+    /// A reply of so many bytes.
+    struct Reply(u64);
+
+    impl Body for Reply {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(None)
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.0)
+        }
+    }
+
     fn body(path: &str) -> (mpsc::UnboundedSender<Vec<u8>>, Arriving<Sent>) {
+        body_beside(path, Unsent::new(&All::new(1000)))
+    }
+
+    fn body_beside(path: &str, unsent: Unsent) -> (mpsc::UnboundedSender<Vec<u8>>, Arriving<Sent>) {
         let (send, sent) = mpsc::unbounded_channel();
-        (send, Arriving::new(Sent(sent), path))
+        (send, Arriving::new(Sent(sent), path, unsent))
     }
 
     /// What there is now: bytes, or the message of an error.
@@ -246,5 +280,24 @@ mod tests {
         assert_pending!(poll(&mut unary));
         tokio::time::advance(LEAST + Duration::from_secs(1)).await;
         assert!(assert_ready!(poll(&mut unary)).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stream_goes_on_only_where_its_replies_are_read() {
+        let unsent = Unsent::new(&All::new(1000));
+        let (send, mut body) = body_beside(STREAM, unsent.clone());
+        send.send(vec![0, 0, 0, 0, 9, 7]).unwrap();
+        assert_eq!(assert_ready!(poll(&mut body)), Ok(6));
+        let kept = unsent.count(Reply(2000));
+        // What is begun may end.
+        send.send(vec![7; 8]).unwrap();
+        assert_eq!(assert_ready!(poll(&mut body)), Ok(8));
+        assert_pending!(poll(&mut body));
+        send.send(vec![0, 0, 0, 0, 1, 7]).unwrap();
+        let refused = assert_ready!(poll(&mut body)).unwrap_err();
+        assert!(refused.contains("2000 bytes of replies wait"), "{refused}");
+        drop(kept);
+        send.send(vec![0, 0, 0, 0, 1, 7]).unwrap();
+        assert_eq!(assert_ready!(poll(&mut body)), Ok(6));
     }
 }

@@ -28,7 +28,7 @@ use super::{
     arriving::Arriving,
     calls::Calls,
     pace::Paced,
-    unsent::{Counted, Unsent},
+    unsent::{Counted, Unsent, unread},
 };
 use crate::server::{identity::Peer, incoming::Connection};
 
@@ -157,17 +157,13 @@ where
             return Either::Right(ready(Ok(unread(bytes).into_http::<()>().map(|()| self.unsent.nothing()))));
         }
         let (head, body) = request.into_parts();
-        let body = Body::new(Arriving::new(body, head.uri.path()));
+        let body = Body::new(Arriving::new(body, head.uri.path(), self.unsent.clone()));
         let mut request = Request::from_parts(head, body);
         if let Some(peer) = &self.peer {
             request.extensions_mut().insert(peer.clone());
         }
         Either::Left(Replied { reply: self.calls.call(request), unsent: self.unsent.clone() })
     }
-}
-
-fn unread(bytes: usize) -> Status {
-    Status::resource_exhausted(format!("{bytes} bytes of replies wait to be read on this connection: read them first"))
 }
 
 pin_project! {

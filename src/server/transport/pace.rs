@@ -34,7 +34,7 @@ const SETTINGS: u8 = 4;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
-/// Frames of a turn, of which one that opens a call counts twice: half a millisecond's work.
+/// Frames of a turn, of which one that opens a call counts twice: about a millisecond's work.
 const TURN: usize = 128;
 
 /// Bytes that are read at once, at least.

@@ -1,7 +1,7 @@
 //! What replies wait to be sent: how much of it there is, and since when none of it has moved.
 //!
-//! Who reads nothing makes the server keep his replies. So each connection is counted, and where
-//! all together keep too much, those that keep most may ask for nothing more.
+//! Who reads nothing makes the server keep his replies. So each connection is counted, and the more
+//! all together keep, the less may one keep that asks for more.
 
 use std::{
     pin::Pin,
@@ -16,9 +16,14 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep};
+use tonic::Status;
 
-/// A connection's share of all, where all is taken.
+/// A connection's share of all, where half of it is taken.
 const SHARES: usize = 64;
+
+/// What is left of it where all is taken, in bytes: what small replies need that are being read. A
+/// window of HTTP/2.
+const LEAST: usize = 64 * 1024;
 
 /// What all connections of a port keep.
 #[derive(Clone)]
@@ -30,6 +35,18 @@ pub(super) struct All {
 impl All {
     pub(super) fn new(most: usize) -> Self {
         Self { bytes: Arc::default(), most }
+    }
+
+    /// What a connection may keep that asks for more.
+    fn share(&self) -> usize {
+        let (free, half) = (self.most.saturating_sub(self.bytes.load(Relaxed)), self.most / 2);
+        if free >= half {
+            return usize::MAX;
+        }
+        let whole = self.most / SHARES;
+        // Less than a whole one, as `free` is less than `half`.
+        let left = (whole as f64 * free as f64 / half.max(1) as f64) as usize;
+        left.max(LEAST.min(whole))
     }
 }
 
@@ -56,8 +73,8 @@ impl Unsent {
     /// Bytes that this connection keeps, where it may ask for nothing more.
     pub(super) fn too_much(&self) -> Option<usize> {
         let own = self.own.bytes.load(Relaxed);
-        let is_full = self.all.bytes.load(Relaxed) > self.all.most;
-        (is_full && own > self.all.most / SHARES).then_some(own)
+        // Most requests find nothing unread and look no further.
+        (own > 0 && own > self.all.share()).then_some(own)
     }
 
     /// Waits until something was unsent, and nothing moved, for so long.
@@ -92,6 +109,11 @@ impl Unsent {
         let Own { begun, moved, .. } = &*self.own;
         moved.store(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
+}
+
+/// What is said to who has to read first.
+pub(super) fn unread(bytes: usize) -> Status {
+    Status::resource_exhausted(format!("{bytes} bytes of replies wait to be read on this connection: read them first"))
 }
 
 /// See [`Unsent::count`].
@@ -219,14 +241,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_who_keeps_more_than_his_share_is_refused_and_only_where_all_is_taken() {
-        let all = All::new(6400);
-        let (greedy, modest, other) = (Unsent::new(&all), Unsent::new(&all), Unsent::new(&all));
-        let _greedy = greedy.count(pieces(6000));
-        let _modest = modest.count(pieces(100));
-        assert_eq!((greedy.too_much(), modest.too_much()), (None, None));
-        let _other = other.count(pieces(400));
-        assert_eq!((greedy.too_much(), modest.too_much(), other.too_much()), (Some(6000), None, Some(400)));
+    async fn the_more_all_keep_the_less_may_one_keep_who_asks_for_more() {
+        const MIB: usize = 1 << 20;
+        let all = All::new(64 * MIB);
+        let [greedy, modest, small, none] = [(); 4].map(|()| Unsent::new(&all));
+        let _kept = (greedy.count(pieces(31 * MIB)), modest.count(pieces(MIB / 2)), small.count(pieces(LEAST / 2)));
+        assert_eq!((greedy.too_much(), modest.too_much()), (None, None), "half is free");
+        let _more = greedy.count(pieces(10 * MIB));
+        assert_eq!((greedy.too_much(), modest.too_much()), (Some(41 * MIB), None));
+        let _more = greedy.count(pieces(10 * MIB));
+        assert_eq!((modest.too_much(), small.too_much()), (Some(MIB / 2), None));
+        let _more = greedy.count(pieces(20 * MIB));
+        assert_eq!((small.too_much(), none.too_much()), (None, None), "all is taken");
     }
 
     #[tokio::test(start_paused = true)]
