@@ -52,6 +52,7 @@ pub use oversize::oversize_is_exhausted;
 pub use portraits::PortraitEndpoint;
 pub use scoring::{Scoring, today_utc};
 pub use sending::counted_until_sent;
+pub use turns::others_first;
 pub use unpacked::unpacked;
 
 use crate::manifest::Task;

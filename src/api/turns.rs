@@ -1,6 +1,12 @@
 //! Long work on an async thread, done in turns.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    task::Context,
+    time::{Duration, Instant},
+};
+
+use tokio::task::yield_now;
 
 /// After so much work other tasks of the thread get their turn. A request may hold
 /// a thread for 0.5 ms at most; the end of one turn, what comes between, and all of
@@ -10,6 +16,13 @@ const TURN: Duration = Duration::from_micros(150);
 /// Looking at the clock costs as much as encoding some dozen features, so it is
 /// looked at after so many bytes only: some microseconds' worth.
 const LOOK_BYTES: usize = 8 * 1024;
+
+/// Has the task of `context` polled again once the others had their turn, sockets included: who wakes
+/// itself comes before these, up to sixty times in a row (tokio's `event_interval`).
+pub fn others_first(context: &mut Context<'_>) {
+    // Is pending the first time, and remembers whom to wake.
+    let _pending = pin!(yield_now()).poll(context);
+}
 
 /// A stretch of work.
 pub(super) struct Turn {

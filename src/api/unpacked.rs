@@ -16,7 +16,10 @@ use http::Request;
 use http_body::{Body as _, Frame};
 use tonic::{Status, body::Body};
 
-use super::{oversize::within, turns::Turn};
+use super::{
+    oversize::within,
+    turns::{Turn, others_first},
+};
 
 /// Bytes before a message: whether it is compressed, and its length (gRPC over HTTP/2, *Length-Prefixed-Message*).
 const PREFIX: usize = 5;
@@ -179,7 +182,7 @@ impl Unpacked {
             return Poll::Ready(());
         }
         self.turn = Turn::begin();
-        context.waker().wake_by_ref();
+        others_first(context);
         Poll::Pending
     }
 

@@ -19,6 +19,7 @@ use tokio::{
 use tracing::debug;
 
 use super::calls::Calls;
+use crate::api::others_first;
 
 /// Bytes before the first frame (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
@@ -155,9 +156,8 @@ impl<C: AsyncRead + Unpin> Paced<C> {
         if self.done < TURN {
             return Poll::Ready(());
         }
-        // The others first.
         self.done = 0;
-        context.waker().wake_by_ref();
+        others_first(context);
         Poll::Pending
     }
 

@@ -43,7 +43,7 @@ pub(super) async fn resets(target: SocketAddr, size: Size) -> anyhow::Result<Str
 }
 
 async fn resetting(target: SocketAddr, most: usize, end: Instant) -> anyhow::Result<(usize, usize, BTreeSet<u32>)> {
-    let (mut sent, mut connections, mut went, block) = (0, 0, BTreeSet::new(), call());
+    let (mut sent, mut connections, mut went, block) = (0_usize, 0, BTreeSet::new(), call());
     while Instant::now() < end {
         let mut wire = Wire::open(target).await?;
         connections += 1;
