@@ -99,6 +99,9 @@ pub struct ServerConfig {
     /// taken, connections that have more than a 64th of it unread are refused further calls and messages
     /// of streams, and with ever less of it, down to 64 KiB, the more is taken.
     pub max_unsent_bytes: ByteSize,
+    /// Bytes of messages that have not arrived in full, over all connections of a port; by the same
+    /// shares.
+    pub max_partial_bytes: ByteSize,
     /// How long accepted work may take after a SIGTERM.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
@@ -236,6 +239,7 @@ impl Default for ServerConfig {
             max_connection_grace: Duration::from_secs(60),
             max_reply_stall: Duration::from_secs(60),
             max_unsent_bytes: ByteSize::mib(256),
+            max_partial_bytes: ByteSize::mib(256),
             drain_timeout: Duration::from_secs(30),
             tls: TlsConfig::default(),
         }

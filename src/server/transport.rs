@@ -4,6 +4,7 @@
 mod arriving;
 mod calls;
 mod connection;
+mod kept;
 mod pace;
 mod unsent;
 
@@ -19,7 +20,7 @@ use tower::{
     util::{MapRequestLayer, MapResponseLayer},
 };
 
-use self::{connection::Answers, unsent::All};
+use self::{connection::Answers, kept::All};
 use super::{
     identity::{Gate, IdentifyLayer},
     incoming::Incoming,
@@ -61,6 +62,14 @@ const HEADERS: u32 = 16 * 1024;
 /// a client that reads nothing may cost, and more than a reply usually has.
 const SEND_BUFFER: usize = 32 * 1024;
 
+/// Bytes of a request that come before anybody has read those before. More would be of use where the
+/// way there and back takes longer than a few milliseconds.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same of all requests of a connection: some streams that have to wait for their turn leave room for
+/// other calls, and thousands of connections don't fill the memory.
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+
 /// By how much connections' ages differ, in thousandths: those that began together, as after a
 /// restart, don't end together.
 const SPREAD: u16 = 100;
@@ -84,6 +93,8 @@ pub(super) struct Rules {
     stall: Option<Duration>,
     /// What lies unread.
     unsent: All,
+    /// What has not arrived in full.
+    partial: All,
 }
 
 impl Rules {
@@ -100,6 +111,7 @@ impl Rules {
             grace: server.max_connection_grace,
             stall: given(server.max_reply_stall),
             unsent: All::new(bytes(server.max_unsent_bytes)),
+            partial: All::new(bytes(server.max_partial_bytes)),
         }
     }
 

@@ -24,8 +24,8 @@ use tower::Service;
 use tracing::debug;
 
 use super::{
-    HEADERS, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, RESETS, Rules, SEND_BUFFER,
-    arriving::Arriving,
+    CONNECTION_WINDOW, HEADERS, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, RESETS, Rules, SEND_BUFFER, STREAM_WINDOW,
+    arriving::{Arrivals, Arriving},
     calls::Calls,
     pace::Paced,
     unsent::{Counted, Unsent, unread},
@@ -54,7 +54,8 @@ where
 {
     let (open, unsent, age) = (Calls::new(), Unsent::new(&rules.unsent), rules.age(connection.peer().address));
     let peer = rules.tells_peers.then(|| connection.peer());
-    let service = TowerToHyperService::new(OfPeer { calls, peer, unsent: unsent.clone() });
+    let arrivals = Arrivals::new(&rules.partial);
+    let service = TowerToHyperService::new(OfPeer { calls, peer, arrivals, unsent: unsent.clone() });
     let paced = Paced::new(connection, open.clone(), rules.calls);
     let serving = http2(&rules, open.clone()).serve_connection(TokioIo::new(paced), service);
     let past = async {
@@ -123,6 +124,8 @@ fn http2(rules: &Rules, calls: Calls) -> http2::Builder<Calls> {
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .max_concurrent_streams(rules.calls)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_pending_accept_reset_streams(RESETS)
         .max_local_error_reset_streams(RESETS)
         .max_header_list_size(HEADERS)
@@ -136,6 +139,7 @@ fn http2(rules: &Rules, calls: Calls) -> http2::Builder<Calls> {
 struct OfPeer<S> {
     calls: S,
     peer: Option<Peer>,
+    arrivals: Arrivals,
     unsent: Unsent,
 }
 
@@ -157,7 +161,7 @@ where
             return Either::Right(ready(Ok(unread(bytes).into_http::<()>().map(|()| self.unsent.nothing()))));
         }
         let (head, body) = request.into_parts();
-        let body = Body::new(Arriving::new(body, head.uri.path(), self.unsent.clone()));
+        let body = Body::new(Arriving::new(body, head.uri.path(), (self.arrivals.clone(), self.unsent.clone())));
         let mut request = Request::from_parts(head, body);
         if let Some(peer) = &self.peer {
             request.extensions_mut().insert(peer.clone());

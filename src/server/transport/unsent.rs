@@ -1,13 +1,12 @@
 //! What replies wait to be sent: how much of it there is, and since when none of it has moved.
 //!
-//! Who reads nothing makes the server keep his replies. So each connection is counted, and the more
-//! all together keep, the less may one keep that asks for more.
+//! Who reads nothing makes the server keep his replies. So each connection is counted.
 
 use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -18,47 +17,16 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-/// A connection's share of all, where half of it is taken.
-const SHARES: usize = 64;
-
-/// What is left of it where all is taken, in bytes: what small replies need that are being read. A
-/// window of HTTP/2.
-const LEAST: usize = 64 * 1024;
-
-/// What all connections of a port keep.
-#[derive(Clone)]
-pub(super) struct All {
-    bytes: Arc<AtomicUsize>,
-    most: usize,
-}
-
-impl All {
-    pub(super) fn new(most: usize) -> Self {
-        Self { bytes: Arc::default(), most }
-    }
-
-    /// What a connection may keep that asks for more.
-    fn share(&self) -> usize {
-        let (free, half) = (self.most.saturating_sub(self.bytes.load(Relaxed)), self.most / 2);
-        if free >= half {
-            return usize::MAX;
-        }
-        let whole = self.most / SHARES;
-        // Less than a whole one, as `free` is less than `half`.
-        let left = (whole as f64 * free as f64 / half.max(1) as f64) as usize;
-        left.max(LEAST.min(whole))
-    }
-}
+use super::kept::{All, Kept};
 
 /// What one connection keeps.
 #[derive(Clone)]
 pub(super) struct Unsent {
     own: Arc<Own>,
-    all: All,
 }
 
 struct Own {
-    bytes: AtomicUsize,
+    kept: Kept,
     begun: Instant,
     /// When something was last taken, in milliseconds from `begun` on.
     moved: AtomicU64,
@@ -66,15 +34,13 @@ struct Own {
 
 impl Unsent {
     pub(super) fn new(all: &All) -> Self {
-        let own = Own { bytes: AtomicUsize::new(0), begun: Instant::now(), moved: AtomicU64::new(0) };
-        Self { own: Arc::new(own), all: all.clone() }
+        let own = Own { kept: Kept::new(all), begun: Instant::now(), moved: AtomicU64::new(0) };
+        Self { own: Arc::new(own) }
     }
 
     /// Bytes that this connection keeps, where it may ask for nothing more.
     pub(super) fn too_much(&self) -> Option<usize> {
-        let own = self.own.bytes.load(Relaxed);
-        // Most requests find nothing unread and look no further.
-        (own > 0 && own > self.all.share()).then_some(own)
+        self.own.kept.too_much()
     }
 
     /// Waits until something was unsent, and nothing moved, for so long.
@@ -83,7 +49,7 @@ impl Unsent {
         loop {
             sleep(most / 4).await;
             let moved = self.own.begun + Duration::from_millis(self.own.moved.load(Relaxed));
-            if self.own.bytes.load(Relaxed) > 0 && moved.elapsed() >= most {
+            if self.own.kept.bytes() > 0 && moved.elapsed() >= most {
                 return;
             }
         }
@@ -133,15 +99,13 @@ impl<B: Body> Counted<B> {
 
 impl<B> Counted<B> {
     fn hold(&mut self, now: usize) {
-        for bytes in [&self.unsent.own.bytes, &*self.unsent.all.bytes] {
-            if now > self.held {
-                bytes.fetch_add(now - self.held, Relaxed);
-            } else {
-                bytes.fetch_sub(self.held - now, Relaxed);
-            }
+        let kept = &self.unsent.own.kept;
+        // What is only added says nothing of a peer that takes none of it.
+        if now < self.held || kept.bytes() == 0 {
+            self.unsent.moved();
         }
+        kept.change(self.held, now);
         self.held = now;
-        self.unsent.moved();
     }
 }
 
@@ -223,36 +187,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_counts_until_it_is_taken_or_left() {
-        let all = All::new(1000);
-        let unsent = Unsent::new(&all);
-        let kept = || (unsent.own.bytes.load(Relaxed), all.bytes.load(Relaxed));
+        let unsent = Unsent::new(&All::new(1000));
+        let kept = || unsent.own.kept.bytes();
         let mut body = unsent.count(pieces(100));
         let other = unsent.count(pieces(60));
-        assert_eq!(kept(), (160, 160));
+        assert_eq!(kept(), 160);
         // The first piece is given; that it was taken is known when the next is asked for.
         take(&mut body);
-        assert_eq!(kept(), (160, 160));
+        assert_eq!(kept(), 160);
         take(&mut body);
-        assert_eq!(kept(), (110, 110));
+        assert_eq!(kept(), 110);
         take(&mut body);
-        assert_eq!(kept(), (60, 60));
+        assert_eq!(kept(), 60);
         drop((body, other));
-        assert_eq!(kept(), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn the_more_all_keep_the_less_may_one_keep_who_asks_for_more() {
-        const MIB: usize = 1 << 20;
-        let all = All::new(64 * MIB);
-        let [greedy, modest, small, none] = [(); 4].map(|()| Unsent::new(&all));
-        let _kept = (greedy.count(pieces(31 * MIB)), modest.count(pieces(MIB / 2)), small.count(pieces(LEAST / 2)));
-        assert_eq!((greedy.too_much(), modest.too_much()), (None, None), "half is free");
-        let _more = greedy.count(pieces(10 * MIB));
-        assert_eq!((greedy.too_much(), modest.too_much()), (Some(41 * MIB), None));
-        let _more = greedy.count(pieces(10 * MIB));
-        assert_eq!((modest.too_much(), small.too_much()), (Some(MIB / 2), None));
-        let _more = greedy.count(pieces(20 * MIB));
-        assert_eq!((small.too_much(), none.too_much()), (None, None), "all is taken");
+        assert_eq!(kept(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -262,9 +210,22 @@ mod tests {
         assert!(timeout(10 * MOST, unsent.stalled(MOST)).await.is_err(), "nothing is unsent");
         let mut body = unsent.count(pieces(100));
         advance(MOST / 2).await;
+        // That the first piece was taken is known when the second is asked for.
+        take(&mut body);
         take(&mut body);
         let begun = Instant::now();
-        unsent.stalled(MOST).await;
+        // Who asks for more takes nothing.
+        let asking = async {
+            let mut more = Vec::new();
+            loop {
+                sleep(MOST / 3).await;
+                more.push(unsent.count(pieces(10)));
+            }
+        };
+        tokio::select! {
+            () = unsent.stalled(MOST) => {}
+            () = asking => {}
+        }
         assert!(begun.elapsed() >= MOST && begun.elapsed() <= MOST * 5 / 4, "{:?}", begun.elapsed());
     }
 }
