@@ -63,8 +63,9 @@ const SLOWER: f64 = 2.0;
 /// Longer than an attack takes to leave.
 const LEAVING: Duration = Duration::from_secs(30);
 
-/// Until all that an attack held is free again.
-const AFTER: Duration = Duration::from_secs(10);
+/// Until all that an attack held is free again: that a peer is gone whose frames are read slowly shows
+/// when it does not answer a ping, within 50 seconds.
+const AFTER: Duration = Duration::from_secs(60);
 
 /// Descriptors that may be open besides, e.g. of clients that connected again.
 const MORE: usize = 8;
