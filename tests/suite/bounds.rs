@@ -254,9 +254,19 @@ async fn connections_of_a_certain_age_are_ended_and_no_call_is_lost() {
     old.write_all(HELLO).await.unwrap();
     let (begun, mut client, request) = (Instant::now(), server.gmv().await, forecasts_of(merchants(1)));
     while begun.elapsed() < Duration::from_secs(5) {
-        client.predict_gmv(request.clone()).await.unwrap();
+        match client.predict_gmv(request.clone()).await {
+            Err(status) if !was_never_sent(&status) => panic!("{status:?}"),
+            _ => {}
+        }
     }
     timeout(PATIENCE, old.read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+}
+
+/// Whether the client gave a call up before it was sent, since its connection had ended meanwhile. Most
+/// clients send it again by themselves; tonic's leaves that to its caller.
+fn was_never_sent(status: &Status) -> bool {
+    let errors = std::iter::successors(std::error::Error::source(status), |error| error.source());
+    errors.filter_map(|error| error.downcast_ref::<hyper::Error>()).any(hyper::Error::is_canceled)
 }
 
 /// As a frame (RFC 9113, section 4.1).
