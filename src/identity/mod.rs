@@ -141,6 +141,8 @@ pub struct Caller {
     pub identity: Option<Arc<Identity>>,
     /// Where he is.
     pub address: Option<SocketAddr>,
+    /// Until when the certificate holds that he asks by.
+    pub until: Option<Timestamp>,
 }
 
 impl Caller {
@@ -153,19 +155,22 @@ impl Caller {
     ///
     /// # Errors
     ///
-    /// As [`Identity::holds`] and [`Identity::may_use`].
+    /// As [`Caller::holds`] and [`Identity::may_use`].
     pub fn may_use(&self, model: &str) -> Result<(), ScoreError> {
-        let Some(identity) = &self.identity else { return Ok(()) };
-        identity.holds()?;
-        identity.may_use(model)
+        self.holds()?;
+        self.identity.as_ref().map_or(Ok(()), |identity| identity.may_use(model))
     }
 
     /// Whether he is still who he was.
     ///
     /// # Errors
     ///
-    /// As [`Identity::holds`].
+    /// As [`Identity::holds`], and the same where his certificate expired: what is open may be older than
+    /// its end.
     pub fn holds(&self) -> Result<(), ScoreError> {
+        if let Some(until) = self.until.filter(|until| *until < Timestamp::now()) {
+            return Err(ScoreError::NotIdentified { reason: format!("the certificate expired at {until}") });
+        }
         self.identity.as_ref().map_or(Ok(()), |identity| identity.holds())
     }
 

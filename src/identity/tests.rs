@@ -96,10 +96,21 @@ fn an_expired_identity_is_nobody() {
 }
 
 #[test]
+fn who_asks_by_a_certificate_is_nobody_after_its_end() {
+    let caller = |until: &str| Caller { until: Some(until.parse().unwrap()), ..Caller::default() };
+    caller("2999-01-01T00:00:00Z").may_use("anything").unwrap();
+    let past = caller("2020-01-01T00:00:00Z");
+    for refused in [past.holds(), past.may_use("anything")] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("the certificate expired at 2020-01-01T00:00:00Z"), "{refused}");
+    }
+}
+
+#[test]
 fn who_has_no_rows_left_is_told_when_to_come_again() {
     let known = Folder::new(CHECKOUT).read().unwrap();
     let identity = Some(Arc::clone(known.who(Shown::Token("a token of checkout")).unwrap()));
-    let caller = Caller { identity, address: None };
+    let caller = Caller { identity, ..Caller::default() };
     caller.take(100_000).unwrap();
     let Err(ScoreError::Overloaded { shortage, retry_after }) = caller.take(1) else { panic!("rows were left") };
     assert!(retry_after > Duration::from_secs(900), "{retry_after:?}");

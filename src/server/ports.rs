@@ -45,7 +45,7 @@ impl Ports {
     /// [`ServerError::Identities`] the file.
     pub(super) async fn bind(settings: &Settings) -> Result<Self, ServerError> {
         let tls = Tls::of(&settings.server.tls)?;
-        let gate = Gate::of(&settings.auth)?;
+        let gate = Gate::of(&settings.auth, settings.server.tls.knows_all_clients())?;
         safe_for_orders(settings, &gate)?;
         let data = listen("server.listen", settings.server.listen).await?;
         let http = listen("server.http_listen", settings.server.http_listen).await?;

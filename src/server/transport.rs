@@ -129,7 +129,7 @@ pub(super) fn serve(
     (gate, observe, rules): (Gate, ObserveLayer, Rules),
     close: CancellationToken,
 ) -> JoinHandle<()> {
-    let rules = Rules { tells_peers: gate.is_kept(), ..rules };
+    let rules = Rules { tells_peers: gate.wants_peers(), ..rules };
     let most = rules.message;
     let calls = ServiceBuilder::new()
         // First, so that it sees codes as callers do.

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     fn author(name: &str, address: Option<std::net::SocketAddr>) -> String {
-        super::author(name, &Caller { identity: None, address })
+        super::author(name, &Caller { address, ..Caller::default() })
     }
 
     #[test]

@@ -54,7 +54,7 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let peer = request.extensions().get::<Peer>();
         // Nobody is asked, and nobody wants to know.
-        if !self.gate.is_kept() && peer.is_none() {
+        if !self.gate.wants_peers() && peer.is_none() {
             return Either::Left(self.inner.call(request));
         }
         let admitted = self.gate.admit(&Need::of(request.uri().path()), request.headers(), peer);

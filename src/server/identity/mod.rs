@@ -39,6 +39,8 @@ const CHALLENGE: &str = "Bearer realm=\"souk\"";
 pub(super) struct Gate {
     /// Everybody, where there is none.
     kept: Option<Arc<Kept>>,
+    /// Nobody is connected without a certificate, which has to hold then.
+    certified: bool,
 }
 
 struct Kept {
@@ -61,19 +63,25 @@ impl Gate {
     /// # Errors
     ///
     /// [`FileError`] with all that is wrong with the file of identities.
-    pub(super) fn of(config: &AuthConfig) -> Result<Self, FileError> {
-        let Some(path) = config.file() else { return Ok(Self { kept: None }) };
+    pub(super) fn of(config: &AuthConfig, certified: bool) -> Result<Self, FileError> {
+        let Some(path) = config.file() else { return Ok(Self { kept: None, certified }) };
         let reading = Reading::of(path);
         let begun_with = reading.digest();
         let known = reading.known(None)?;
         info!(identities = known.count(), "who may ask is known by auth.file");
         let (path, open_health) = (path.to_owned(), config.open_health);
-        Ok(Self { kept: Some(Arc::new(Kept { path, begun_with, known: ArcSwap::from_pointee(known), open_health })) })
+        let kept = Kept { path, begun_with, known: ArcSwap::from_pointee(known), open_health };
+        Ok(Self { kept: Some(Arc::new(kept)), certified })
     }
 
     /// Whether somebody has to say who he is.
     pub(super) fn is_kept(&self) -> bool {
         self.kept.is_some()
+    }
+
+    /// Whether it matters who is at the other end.
+    pub(super) fn wants_peers(&self) -> bool {
+        self.is_kept() || self.certified
     }
 
     /// Whether somebody may change which version answers, and others may not.
@@ -99,38 +107,47 @@ impl Gate {
     ///
     /// [`ScoreError`] where he may not.
     fn admit(&self, need: &Need, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, ScoreError> {
-        let address = peer.and_then(|peer| peer.address);
-        let Some(kept) = &self.kept else { return Ok(Caller { identity: None, address }) };
-        if need.roles == Roles::Health && kept.open_health {
-            return Ok(Caller { identity: None, address });
-        }
-        let identity = kept.who(headers, peer)?;
+        let caller = self.caller(need, headers, peer)?;
+        caller.holds()?;
+        let Some(identity) = &caller.identity else { return Ok(caller) };
         if let Roles::One(roles) = need.roles {
             identity.has_one_of(roles)?;
         }
         if let Some(model) = need.model {
             identity.may_use(model)?;
         }
-        Ok(Caller { identity: Some(identity), address })
+        Ok(caller)
+    }
+
+    /// Who asks, where that has to be said.
+    fn caller(&self, need: &Need, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, ScoreError> {
+        let shown = peer.and_then(|peer| peer.shown.as_ref()?.load_full());
+        let certificate = || believed(shown.as_deref());
+        let mut until = if self.certified { Some(certificate()?.end()) } else { None };
+        let mut identity = None;
+        let is_open = |kept: &Kept| need.roles == Roles::Health && kept.open_health;
+        if let Some(kept) = self.kept.as_ref().filter(|kept| !is_open(kept)) {
+            let (who, by) = kept.who(headers, certificate)?;
+            (identity, until) = (Some(who), until.or(by));
+        }
+        Ok(Caller { identity, address: peer.and_then(|peer| peer.address), until })
     }
 }
 
 impl Kept {
-    /// A token wins over a certificate: it was sent on purpose.
-    fn who(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Identity>, ScoreError> {
+    /// Who it is, and the end of the certificate where that says so. A token wins over a certificate: it
+    /// was sent on purpose.
+    fn who<'n>(
+        &self,
+        headers: &HeaderMap,
+        certificate: impl FnOnce() -> Result<&'n tls::Names, ScoreError>,
+    ) -> Result<(Arc<Identity>, Option<Timestamp>), ScoreError> {
         let known = self.known.load();
         if let Some(token) = token(headers)? {
-            return known.who(Shown::Token(&token)).cloned();
+            return Ok((Arc::clone(known.who(Shown::Token(&token))?), None));
         }
-        let shown = peer.and_then(|peer| peer.shown.as_ref()?.load_full());
-        match shown.as_deref() {
-            Some(tls::Shown::Known(names)) => {
-                names.hold()?;
-                known.who(Shown::Certificate(&names.names)).cloned()
-            }
-            Some(tls::Shown::Refused(reason)) => Err(nobody(format!("the certificate is refused: {reason}"))),
-            None => Err(nobody("nothing says who asks: wanted `authorization: Bearer TOKEN` or a certificate")),
-        }
+        let names = certificate()?;
+        Ok((Arc::clone(known.who(Shown::Certificate(&names.names))?), Some(names.end())))
     }
 
     fn take(&self, reading: Reading) {
@@ -148,10 +165,18 @@ impl Kept {
 }
 
 impl tls::Names {
-    /// Whether they hold still: a connection may be older than its certificate's end.
-    fn hold(&self) -> Result<(), ScoreError> {
-        let now = Timestamp::now().as_second();
-        if now <= self.expires { Ok(()) } else { Err(nobody("the certificate expired since the connection began")) }
+    /// Their end, or that of time where it is farther.
+    fn end(&self) -> Timestamp {
+        Timestamp::from_second(self.expires).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// What a certificate says, where it can be believed.
+fn believed(shown: Option<&tls::Shown>) -> Result<&tls::Names, ScoreError> {
+    match shown {
+        Some(tls::Shown::Known(names)) => Ok(names),
+        Some(tls::Shown::Refused(reason)) => Err(nobody(format!("the certificate is refused: {reason}"))),
+        None => Err(nobody("nothing says who asks: wanted `authorization: Bearer TOKEN` or a certificate")),
     }
 }
 

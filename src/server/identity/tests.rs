@@ -27,7 +27,7 @@ fn gate(open_health: bool) -> (TempDir, Gate) {
     let file = folder.path().join("identities.toml");
     fs::write(folder.path().join("anna"), SECRET).unwrap();
     fs::write(&file, IDENTITIES).unwrap();
-    let gate = Gate::of(&AuthConfig { file, open_health }).unwrap();
+    let gate = Gate::of(&AuthConfig { file, open_health }, false).unwrap();
     (folder, gate)
 }
 
@@ -116,6 +116,33 @@ async fn who_is_known_may_do_what_his_roles_and_models_say() {
     }
     assert_eq!(asked(&gate, GMV, Some(SECRET), None).await.unwrap_err().0, Code::PermissionDenied);
     assert_eq!(asked(&gate, CHECK, None, Some(checkout)).await, Ok("checkout".into()));
+}
+
+#[test]
+fn who_asks_by_a_certificate_asks_no_longer_than_it_holds() {
+    let (_folder, gate) = gate(false);
+    let admitted = |token: Option<&str>| {
+        let token = token.map(|token| (AUTHORIZATION, format!("Bearer {token}").parse().unwrap()));
+        let need = Need { roles: Roles::Any, model: None };
+        gate.admit(&need, &token.into_iter().collect(), Some(&of_certificate("checkout.shop", 32_503_680_000))).unwrap()
+    };
+    assert_eq!(admitted(None).until, Some("3000-01-01T00:00:00Z".parse().unwrap()));
+    assert_eq!(admitted(Some(SECRET)).until, None, "the token says who it is");
+}
+
+#[tokio::test]
+async fn where_certificates_are_required_they_have_to_hold_whatever_else_is_known() {
+    let alone = Gate::of(&AuthConfig::default(), true).unwrap();
+    assert_eq!(asked(&alone, SET_TRAFFIC, None, Some(of_certificate("bea.shop", LATER))).await, Ok(String::new()));
+    let (_folder, kept) = gate(true);
+    let kept = Gate { certified: true, ..kept };
+    assert_eq!(asked(&kept, SET_TRAFFIC, Some(SECRET), Some(of_certificate("x", LATER))).await, Ok("anna".into()));
+    for (gate, path, token) in [(&alone, SET_TRAFFIC, None), (&kept, SET_TRAFFIC, Some(SECRET)), (&kept, CHECK, None)] {
+        let (code, message) = asked(gate, path, token, Some(of_certificate("checkout.shop", 0))).await.unwrap_err();
+        assert_eq!(code, Code::Unauthenticated, "{message}");
+        assert!(message.contains("the certificate expired"), "{message}");
+        assert_eq!(asked(gate, path, token, None).await.unwrap_err().0, Code::Unauthenticated);
+    }
 }
 
 #[tokio::test]

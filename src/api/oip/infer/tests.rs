@@ -18,7 +18,7 @@ use crate::{
 
 mod faults;
 
-const NOBODY: Caller = Caller { identity: None, address: None };
+const NOBODY: Caller = Caller { identity: None, address: None, until: None };
 const CALL: Call = Call { deadline: None, lane: Lane::Interactive, caller: NOBODY, journey: None };
 
 /// `ids` of two integers in a range, `dense` of as many floats as a request likes, and `flag`.
