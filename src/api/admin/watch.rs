@@ -1,10 +1,16 @@
 //! Who listens to what happens: the last events first, then each new one.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures::{Stream, StreamExt as _, stream};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast},
+    time::timeout,
+};
 use tonic::Status;
 
 use super::moments;
@@ -22,6 +28,9 @@ const MOST: usize = 64;
 
 /// Events to begin with where the request doesn't say.
 const LAST: usize = 10;
+
+/// How long a listener who is nobody any more keeps his place where nothing happens.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Nobody else may listen now.
 #[derive(Debug, Error)]
@@ -97,11 +106,12 @@ struct Listener {
 impl Listener {
     async fn next(mut self) -> Option<(Result<ModelEvent, Status>, Self)> {
         while !self.ended {
-            let told = self.told.recv().await;
+            let told = timeout(LOOK, self.told.recv()).await;
             if let Err(refused) = self.wanted.caller.holds() {
                 self.ended = true;
                 return Some((Err(refused.into()), self));
             }
+            let Ok(told) = told else { continue };
             match told {
                 Ok(event) if self.wanted.is_of(&event) => return Some((Ok(moments::event(event)), self)),
                 Ok(_of_another_model) => {}
@@ -126,11 +136,16 @@ fn missed_some(missed: u64) -> ModelEvent {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use futures::stream::BoxStream;
     use tokio_test::{assert_pending, assert_ready, task};
 
     use super::*;
-    use crate::registry::EventKind;
+    use crate::{
+        identity::{Known, Reading, Shown},
+        registry::EventKind,
+    };
 
     fn tell(events: &Events, model: &str, version: u64) {
         events.tell(model, Some(version), EventKind::Ready, String::new());
@@ -203,5 +218,30 @@ mod tests {
         assert!(watch().is_err());
         watched.pop();
         assert!(watch().is_ok());
+    }
+
+    /// Those of a file in which nobody else is.
+    fn known(name: &str, before: Option<&Known>) -> Known {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!("[[identity]]\nname = \"x\"\ncertificate = \"{name}\"\nroles = [\"observe\"]\n");
+        fs::write(file.path(), text).unwrap();
+        Reading::of(file.path()).known(before).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_withdrawn_loses_his_place_though_nothing_happens() {
+        let (events, drain, watchers) = (Events::new(), Drain::default(), Watchers::default());
+        let known_first = known("anna", None);
+        let anna = known_first.who(Shown::Certificate(&["anna".into()])).unwrap();
+        let caller = Caller { identity: Some(Arc::clone(anna)), ..Caller::default() };
+        let wanted = Wanted::new(String::new(), None, caller);
+        let mut watched = Box::pin(watchers.watch(&events, wanted, drain).unwrap());
+        assert!(timeout(10 * LOOK, watched.next()).await.is_err(), "he is known");
+        known_first.give_way(&known("bea", Some(&known_first)));
+        let refused = timeout(2 * LOOK, watched.next()).await.unwrap().unwrap().unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+        assert!(watched.next().await.is_none());
+        drop(watched);
+        assert_eq!(watchers.places.available_permits(), MOST);
     }
 }
