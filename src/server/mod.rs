@@ -48,6 +48,7 @@ use self::{
     ports::{Open, Ports},
     stopping::Stopping,
     summary::Summaries,
+    transport::Rules,
 };
 
 pub use telemetry::{TelemetryError, log_to_stderr};
@@ -174,7 +175,9 @@ impl Server {
         measured.show(&registry, &drain, engines.release());
         let Measured { metrics, exposition, journeys, otlp } = measured;
         let admin_port = ports.admin_port();
-        let Open { data, http, admin, gate, rules } = ports.open(&settings, &metrics);
+        let Open { data, http, admin, gate } = ports.open(&settings, &metrics);
+        // Each port counts for itself what waits to be read.
+        let rules = || Rules::of(&settings.server);
         let runners = Runners::start(settings.runtime.runners(), batch_rules(&settings), &setup, &metrics)?;
         metrics.observe_queue(runners.watch());
         let summaries = Summaries::start(journeys.clone());
@@ -198,7 +201,7 @@ impl Server {
         let rooms = data::Rooms { stack, trials: trials.clone(), metrics: metrics.clone(), admin_port };
         let routes = data::routes(&settings, &registry, &drain, rooms)?.add_service(health_service);
         let observe = ObserveLayer::new(metrics.clone(), journeys.clone());
-        let mut transport = transport::serve(data, routes, (gate.clone(), observe, rules.clone()), close.clone());
+        let mut transport = transport::serve(data, routes, (gate.clone(), observe, rules()), close.clone());
 
         let preparation = keeping::preparation(&settings, engines, (runners, trials.clone()), setup)?;
         let keeper = keeping::keep(&settings, &registry, &events, preparation, metrics)?;
@@ -207,7 +210,7 @@ impl Server {
         let noted = journeys.noted().clone();
         let administered =
             Administered { registry, keeper, events, trials: trials.clone(), noted, drain: drain.clone() };
-        let admin = admin::serve((admin, gate, rules), administered, close.clone()).await?;
+        let admin = admin::serve((admin, gate, rules()), administered, close.clone()).await?;
         tokio::select! {
             () = stop => info!("stopping: no longer SERVING, answering what was accepted"),
             ended = &mut transport => return joined(ended),

@@ -10,7 +10,6 @@ use super::{
     identity::Gate,
     incoming::Incoming,
     tls::{Protocol, Tls},
-    transport::Rules,
     watching::{Look, Watching},
 };
 use crate::{
@@ -27,13 +26,12 @@ pub(super) struct Ports {
     gate: Gate,
 }
 
-/// Where connections come from, and what holds for them.
+/// Where connections come from, and who is let in.
 pub(super) struct Open {
     pub(super) data: Incoming,
     pub(super) http: Incoming,
     pub(super) admin: Incoming,
     pub(super) gate: Gate,
-    pub(super) rules: Rules,
 }
 
 impl Ports {
@@ -104,7 +102,6 @@ impl Ports {
             http: incoming(http, http::CONNECTIONS, Port::Http, Protocol::Http1),
             admin: incoming(admin, admin::CONNECTIONS, Port::Admin, Protocol::Http2),
             gate,
-            rules: Rules::of(&settings.server),
         }
     }
 }

@@ -1,17 +1,21 @@
 //! What a client may cost: bombs, floods of headers, connections that are slow, silent or old, and
 //! clients that read nothing.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use flate2::{Compression, write::GzEncoder};
 use http::{Request, StatusCode};
 use prost::Message as _;
+use souk::api::proto::v1::ListModelsRequest;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tonic::{Code, Status, codec::CompressionEncoding};
 
@@ -38,17 +42,23 @@ fn framed(message: &[u8], compressed: u8) -> Bytes {
 /// A connection without any of gRPC's manners.
 struct Bare {
     send: h2::client::SendRequest<Bytes>,
+    path: &'static str,
     connection: JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Bare {
     /// Replies may have so many bytes before they are read.
     async fn new(server: &TestServer, window: u32) -> Self {
-        let stream = TcpStream::connect(server.grpc).await.unwrap();
+        Self::to(server.grpc, PREDICT, window).await
+    }
+
+    /// The same for calls of another port.
+    async fn to(port: SocketAddr, path: &'static str, window: u32) -> Self {
+        let stream = TcpStream::connect(port).await.unwrap();
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window).max_header_list_size(1 << 26);
         let (send, connection) = builder.handshake(stream).await.unwrap();
-        Self { send, connection: tokio::spawn(connection) }
+        Self { send, path, connection: tokio::spawn(connection) }
     }
 
     /// Sends a request, and leaves its end open where it goes on.
@@ -57,7 +67,7 @@ impl Bare {
         headers: &[(&str, &str)],
         data: Bytes,
     ) -> Result<(h2::client::ResponseFuture, h2::SendStream<Bytes>), h2::Error> {
-        let mut request = Request::post(format!("http://souk{PREDICT}")).header("te", "trailers");
+        let mut request = Request::post(format!("http://souk{}", self.path)).header("te", "trailers");
         request = request.header("content-type", "application/grpc");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -73,6 +83,23 @@ impl Bare {
         let (response, _body) = self.send(headers, data).await.unwrap();
         let response = timeout(PATIENCE, response).await.unwrap().unwrap();
         (response.status(), Status::from_header_map(response.headers()))
+    }
+
+    /// Sends requests whose replies are left unread, until one is refused: those replies, and why.
+    async fn greedy(&mut self, data: Bytes) -> (Vec<http::Response<h2::RecvStream>>, Status) {
+        let mut unread = Vec::new();
+        let refused = async {
+            loop {
+                let (response, _body) = self.send(&[], data.clone()).await.unwrap();
+                let response = response.await.unwrap();
+                if let Some(status) = Status::from_header_map(response.headers()) {
+                    return status;
+                }
+                unread.push(response);
+            }
+        };
+        let status = timeout(PATIENCE, refused).await.unwrap();
+        (unread, status)
     }
 }
 
@@ -159,7 +186,7 @@ async fn connections_that_send_a_byte_now_and_then_cost_others_nothing() {
                 if stream.write_all(&[*byte]).await.is_err() {
                     break;
                 }
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                sleep(Duration::from_secs(1)).await;
             }
         })
     });
@@ -191,6 +218,9 @@ async fn a_message_that_does_not_arrive_ends_its_call_and_no_other() {
     assert!(is_ok(&client.status(&[], message).await));
 }
 
+/// Long after a bound of a second, and before that of a minute by default.
+const BEFORE_DEFAULT: Duration = Duration::from_secs(40);
+
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_left() {
     let server = Launch::new().set("server.max_reply_stall", "1s").serving().await;
@@ -200,7 +230,7 @@ async fn a_client_that_reads_nothing_is_left() {
     let (response, _body) = client.send(&[], many).await.unwrap();
     let reply = response.await.unwrap();
     // Its pings are answered, and its reply is not read.
-    let ended = timeout(PATIENCE, client.connection).await;
+    let ended = timeout(BEFORE_DEFAULT, client.connection).await;
     assert!(ended.is_ok(), "the connection goes on");
     drop(reply);
     honest.predict_gmv(forecasts_of(merchants(1))).await.unwrap();
@@ -209,32 +239,52 @@ async fn a_client_that_reads_nothing_is_left() {
 #[tokio::test]
 async fn who_leaves_too_much_unread_is_refused_more_and_others_are_not() {
     let server = Launch::new().set("server.max_unsent_bytes", "64KiB").serving().await;
-    let mut client = Bare::new(&server, 0).await;
-    let many = framed(&forecasts_of(merchants(1000)).encode_to_vec(), 0);
-    let mut unread = Vec::new();
-    let refused = async {
-        loop {
-            let (response, _body) = client.send(&[], many.clone()).await.unwrap();
-            let response = response.await.unwrap();
-            if let Some(status) = Status::from_header_map(response.headers()) {
-                return status;
-            }
-            unread.push(response);
-        }
-    };
-    let status = timeout(PATIENCE, refused).await.unwrap();
+    let (mut greedy, mut other) = (Bare::new(&server, 0).await, Bare::new(&server, 0).await);
+    let request = |rows| framed(&forecasts_of(merchants(rows)).encode_to_vec(), 0);
+    // More than a 64th of what may be, and never read.
+    let (kept, _body) = other.send(&[], request(100)).await.unwrap();
+    let kept = timeout(PATIENCE, kept).await.unwrap().unwrap();
+    let (unread, status) = greedy.greedy(request(1000)).await;
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     assert!(status.message().contains("read them first"), "{status:?}");
     assert!(unread.len() < 10, "{} replies wait", unread.len());
     server.gmv().await.predict_gmv(forecasts_of(merchants(100))).await.unwrap();
-    // Once he has left, it is as if he had never been there.
-    drop((unread, client));
-    Bare::new(&server, 65_535).await.status(&[], one_row()).await;
+    assert!(!is_ok(&other.status(&[], one_row()).await), "too much is unread, and some of it his");
+    // Once the first has left, it is as if he had never been there.
+    drop((unread, greedy));
+    let answered = async {
+        while !is_ok(&other.status(&[], one_row()).await) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, answered).await.unwrap();
+    drop(kept);
+}
+
+#[tokio::test]
+async fn what_is_unread_on_one_port_is_no_matter_of_another() {
+    const REPLIES: usize = 8;
+    let server = Launch::new().set("server.max_unsent_bytes", "64KiB").serving().await;
+    let mut admin = Bare::to(server.admin, "/souk.v1.ModelService/ListModels", 0).await;
+    let reply = server.models().await.list_models(ListModelsRequest {}).await.unwrap().into_inner().encoded_len();
+    let mut unread = Vec::new();
+    // More than his share of all that may be, and less than a half of it.
+    assert!((1024..4096).contains(&(reply * REPLIES / 2)), "{reply} bytes");
+    for _ in 0..REPLIES {
+        let (response, _body) = admin.send(&[], framed(&[], 0)).await.unwrap();
+        unread.push(timeout(PATIENCE, response).await.unwrap().unwrap());
+    }
+    let mut greedy = Bare::new(&server, 0).await;
+    let kept = greedy.greedy(framed(&forecasts_of(merchants(1000)).encode_to_vec(), 0)).await;
+    assert!(is_ok(&admin.status(&[], framed(&[], 0)).await));
+    drop((unread, kept));
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_ended_and_one_with_a_call_is_not() {
-    let server = Launch::new().set("server.max_connection_idle", "1s").serving().await;
+    let launch = Launch::new().set("server.max_connection_idle", "1s");
+    // A connection that is taken for idle loses its call at once.
+    let server = launch.set("server.max_connection_grace", "0s").serving().await;
     let mut idle = TcpStream::connect(server.grpc).await.unwrap();
     idle.write_all(HELLO).await.unwrap();
     let mut watching = server.health().await;
