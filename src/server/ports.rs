@@ -13,7 +13,7 @@ use super::{
     watching::{Look, Watching},
 };
 use crate::{
-    config::Settings,
+    config::{ServerConfig, Settings},
     telemetry::{Metrics, Port},
 };
 
@@ -112,10 +112,10 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 
 /// Orders don't come from other machines, or from those alone who may give them.
 fn safe_for_orders(settings: &Settings, gate: &Gate) -> Result<(), ServerError> {
-    let address = settings.server.admin_listen;
+    let ServerConfig { listen, http_listen, admin_listen: address, .. } = settings.server;
     let is_safe = address.ip().is_loopback() || gate.knows_publishers() || settings.server.tls.knows_all_clients();
     let tokens_in_plain = gate.is_kept() && settings.server.tls.pair().is_none();
-    if tokens_in_plain && !settings.server.listen.ip().is_loopback() {
+    if tokens_in_plain && [listen, http_listen, address].iter().any(|address| !address.ip().is_loopback()) {
         warn!("tokens travel in plain: server.tls.cert is not set, so whoever sees the traffic can use them");
     }
     if is_safe { Ok(()) } else { Err(ServerError::AdminPort { address }) }

@@ -116,7 +116,7 @@ async fn methods(channel: Channel) -> Vec<String> {
     methods
 }
 
-/// The code of a call with an empty message; `None` where it goes on.
+/// The code of a call without a message; `None` where it goes on.
 async fn code(channel: &Channel, path: &str, authorization: Option<&str>) -> Option<Code> {
     let mut channel = channel.clone();
     std::future::poll_fn(|context| channel.poll_ready(context)).await.unwrap();
@@ -170,11 +170,9 @@ async fn every_call_of_every_service_wants_a_token_and_the_right_role() {
             for (holder, roles) in HOLDERS.iter().take(4) {
                 let found = code(&channel, &path, Some(&format!("Bearer {TOKEN}{holder}"))).await;
                 let may = wanted.is_empty() || roles.iter().any(|role| wanted.contains(role));
-                // The data port takes orders from nobody.
-                let elsewhere = path.contains("/RepositoryModel");
                 let refused = found == Some(Code::PermissionDenied);
                 assert_ne!(found, Some(Code::Unauthenticated), "{path} {holder}");
-                assert!(refused != may || elsewhere, "{path} {holder}: {found:?}");
+                assert!(refused != may, "{path} {holder}: {found:?}");
             }
             walked += 1;
         }
@@ -378,6 +376,17 @@ async fn orders_come_from_other_machines_where_it_is_known_from_whom() {
     let folder = secrets();
     let server = launch(&folder).set("server.admin_listen", "0.0.0.0:0").listening().await;
     assert_eq!(server.admin.ip().to_string(), "0.0.0.0");
+}
+
+#[tokio::test]
+async fn tokens_that_travel_in_plain_beyond_the_machine_are_warned_of_whatever_the_port() {
+    const WARNING: &str = "tokens travel in plain";
+    let folder = secrets();
+    // It would be told before the port is.
+    assert!(!launch(&folder).listening().await.log().contains(WARNING));
+    for port in ["server.listen", "server.http_listen", "server.admin_listen"] {
+        launch(&folder).set(port, "0.0.0.0:0").listening().await.logs(WARNING).await;
+    }
 }
 
 #[test]
