@@ -122,8 +122,9 @@
 //! 9. What a request asked and what it was answered is in no log, trace or list of slow
 //!    requests; ids of entities are logged only where `telemetry.log_entities` says so.
 //! 10. Where callers have to be known, nothing of a call is read before it is known whose it is and
-//!     that he has the role; a call that nobody thought of is closed. Secrets are kept as hashes, and
-//!     nothing prints one.
+//!     that he has the role, and each message of a stream asks again whether he is still known; a call
+//!     that nobody thought of is closed, and no stranger keeps a connection. Secrets are kept as
+//!     hashes, and nothing prints one.
 //! 11. `model::torch` alone says `use tch`; [`stack`] knows neither tonic nor tch;
 //!     [`config`] alone reads the environment; [`telemetry`] alone knows
 //!     OpenTelemetry. `tests/suite/architecture.rs` holds the house to this.

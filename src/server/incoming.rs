@@ -18,10 +18,11 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     identity::Peer,
+    shares::{Share, Shares},
     tls::{Protocol, Secured, Tls},
 };
 use crate::telemetry::{Metrics, Port, Presence, Present};
@@ -42,6 +43,7 @@ const REFUSED: Duration = Duration::from_secs(1);
 pub(super) struct Incoming {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    shares: Shares,
     tls: Option<(Tls, Protocol)>,
     open: Presence,
 }
@@ -61,6 +63,8 @@ pub(super) struct Connection {
     /// Until the greeting was read.
     greeting: Option<Pin<Box<Sleep>>>,
     read: usize,
+    // Before the place, so that who comes for that finds it.
+    _share: Share,
     _place: OwnedSemaphorePermit,
     _open: Present,
 }
@@ -71,12 +75,18 @@ impl Incoming {
         let open = metrics.connections(port, connections);
         // Rather fewer than the system's word allows than a panic.
         let places = usize::try_from(connections).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        Self { listener, places: Arc::new(Semaphore::new(places)), tls: None, open }
+        let (places, shares) = (Arc::new(Semaphore::new(places)), Shares::new(connections));
+        Self { listener, places, shares, tls: None, open }
     }
 
     /// The same by TLS, where there are certificates.
     pub(super) fn secured(self, tls: Option<&Tls>, protocol: Protocol) -> Self {
         Self { tls: tls.map(|tls| (tls.clone(), protocol)), ..self }
+    }
+
+    /// The same with so many for each address; what comes over them is closed at once.
+    pub(super) fn shared(self, most: u32) -> Self {
+        Self { shares: Shares::new(most), ..self }
     }
 
     /// The next connection, once there is a place for it.
@@ -88,7 +98,10 @@ impl Incoming {
                 std::future::pending().await
             };
             match self.listener.accept().await {
-                Ok((stream, address)) => return self.connection(stream, address, place),
+                Ok((stream, address)) => match self.shares.take(address.ip()) {
+                    Some(share) => return self.connection(stream, address, (share, place)),
+                    None => debug!(%address, "has as many connections as one address may have"),
+                },
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
                     warn!(%error, "can't accept connections");
@@ -98,7 +111,12 @@ impl Incoming {
         }
     }
 
-    fn connection(&self, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) -> Connection {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        (share, place): (Share, OwnedSemaphorePermit),
+    ) -> Connection {
         // Replies are small and wanted now. Where the socket is gone, the next read says so.
         let _ = stream.set_nodelay(true);
         let (line, shown) = match &self.tls {
@@ -109,12 +127,13 @@ impl Incoming {
             }
             None => (Line::Plain(stream), None),
         };
-        let peer = Peer { address: Some(address), shown };
+        let peer = Peer::new(address, shown);
         Connection {
             line,
             peer,
             greeting: Some(Box::pin(sleep(GREETING))),
             read: 0,
+            _share: share,
             _place: place,
             _open: self.open.one(),
         }
@@ -229,6 +248,28 @@ mod tests {
         drop(first);
         assert!(third.is_woken());
         third.await;
+    }
+
+    #[tokio::test]
+    async fn one_address_leaves_places_for_others() {
+        let (incoming, address) = incoming(3).await;
+        let incoming = incoming.shared(2);
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let (first, _second) = (incoming.accept().await, incoming.accept().await);
+        let mut next = task::spawn(incoming.accept());
+        assert_pending!(next.poll());
+        // The third is closed, whether that is an end or a reset.
+        let (mut third, mut said) = (clients.pop().unwrap(), [0]);
+        tokio::select! {
+            _ = &mut next => panic!("it was let in"),
+            said = third.read(&mut said) => assert!(!matches!(said, Ok(1..))),
+        }
+        drop(first);
+        let _fourth = TcpStream::connect(address).await.unwrap();
+        next.await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ mod measured;
 mod observe;
 mod page;
 mod ports;
+mod shares;
 mod stopping;
 mod summary;
 mod telemetry;

@@ -17,6 +17,10 @@ use crate::{
     telemetry::{Metrics, Port},
 };
 
+/// How many addresses it takes to take all places of the ports that have few, where people give orders and
+/// probes come: one host alone, known or not, can't shut out the others.
+const ADDRESSES: u32 = 4;
+
 /// Ports that are held, and who may come in. Nobody is let in yet.
 pub(super) struct Ports {
     data: TcpListener,
@@ -99,8 +103,9 @@ impl Ports {
         };
         Open {
             data: incoming(data, settings.server.max_connections.get(), Port::Data, Protocol::Http2),
-            http: incoming(http, http::CONNECTIONS, Port::Http, Protocol::Http1),
-            admin: incoming(admin, admin::CONNECTIONS, Port::Admin, Protocol::Http2),
+            http: incoming(http, http::CONNECTIONS, Port::Http, Protocol::Http1).shared(http::CONNECTIONS / ADDRESSES),
+            admin: incoming(admin, admin::CONNECTIONS, Port::Admin, Protocol::Http2)
+                .shared(admin::CONNECTIONS / ADDRESSES),
             gate,
         }
     }

@@ -70,6 +70,10 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// other calls, and thousands of connections don't fill the memory.
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
+/// How long a place is kept for a peer of whom nobody knows who he is, where that has to be said. A client
+/// whose first call comes later begins a new connection.
+const STRANGE: Duration = Duration::from_secs(10);
+
 /// By how much connections' ages differ, in thousandths: those that began together, as after a
 /// restart, don't end together.
 const SPREAD: u16 = 100;
@@ -83,6 +87,8 @@ pub(super) struct Rules {
     message: usize,
     /// Whether calls are told whose they are.
     tells_peers: bool,
+    /// How long the peer of one may be nobody who is known.
+    strange: Option<Duration>,
     /// How long one may have no call.
     idle: Option<Duration>,
     /// How old one becomes.
@@ -106,6 +112,7 @@ impl Rules {
             calls: CALLS_PER_CONNECTION,
             message: bytes(server.max_message_bytes),
             tells_peers: false,
+            strange: None,
             idle: given(server.max_connection_idle),
             age: given(server.max_connection_age),
             grace: server.max_connection_grace,
@@ -113,6 +120,11 @@ impl Rules {
             unsent: All::new(bytes(server.max_unsent_bytes)),
             partial: All::new(bytes(server.max_partial_bytes)),
         }
+    }
+
+    /// The same where some are known and others are not.
+    fn behind(self, gate: &Gate) -> Self {
+        Self { strange: gate.is_kept().then_some(STRANGE), ..self }
     }
 
     /// The age of a connection from this address, whose port is as good as any chance.
@@ -129,8 +141,8 @@ pub(super) fn serve(
     (gate, observe, rules): (Gate, ObserveLayer, Rules),
     close: CancellationToken,
 ) -> JoinHandle<()> {
-    let rules = Rules { tells_peers: gate.wants_peers(), ..rules };
     let most = rules.message;
+    let rules = Rules { tells_peers: gate.wants_peers(), ..rules.behind(&gate) };
     let calls = ServiceBuilder::new()
         // First, so that it sees codes as callers do.
         .layer(observe)
@@ -153,7 +165,7 @@ pub(super) fn serve_admin(
     close: CancellationToken,
 ) -> JoinHandle<()> {
     // The history says where an order came from.
-    let rules = Rules { calls: ADMIN_CALLS_PER_CONNECTION, tells_peers: true, ..rules };
+    let rules = Rules { calls: ADMIN_CALLS_PER_CONNECTION, tells_peers: true, ..rules.behind(&gate) };
     let calls = ServiceBuilder::new().layer(IdentifyLayer::new(gate)).layer(GrpcTimeoutLayer).service(routes.prepare());
     tokio::spawn(accept(incoming, calls, rules, close))
 }
@@ -184,19 +196,24 @@ mod tests {
     };
 
     use super::*;
+    use crate::config::AuthConfig;
     use crate::telemetry::{Journeys, Metrics, Port};
 
     /// HTTP/2's preface and empty settings (RFC 9113, sections 3.4 and 6.5).
     const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
     async fn client() -> TcpStream {
+        client_of(Gate::default(), ServerConfig::default()).await
+    }
+
+    async fn client_of(gate: Gate, config: ServerConfig) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let metrics = Metrics::none();
         let incoming = Incoming::new(listener, 8, (&metrics, Port::Data));
         let observe = ObserveLayer::new(metrics.clone(), Journeys::new(metrics));
-        let rules = Rules::of(&ServerConfig::default());
-        serve(incoming, Routes::default(), (Gate::default(), observe, rules), CancellationToken::new());
+        let rules = Rules::of(&config);
+        serve(incoming, Routes::default(), (gate, observe, rules), CancellationToken::new());
         client
     }
 
@@ -209,6 +226,17 @@ mod tests {
         let _ = client.read_to_end(&mut said).await;
         assert!(begun.elapsed() >= KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT, "{:?}", begun.elapsed());
         assert!(begun.elapsed() < 2 * (KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_who_is_nobody_loses_his_place_where_callers_have_to_be_known() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let gate = Gate::of(&AuthConfig { file: file.path().into(), open_health: true }, false).unwrap();
+        let config = ServerConfig { max_connection_grace: Duration::ZERO, ..ServerConfig::default() };
+        let (begun, mut client) = (Instant::now(), client_of(gate, config).await);
+        client.write_all(HELLO).await.unwrap();
+        let _ = client.read_to_end(&mut Vec::new()).await;
+        assert!(begun.elapsed() >= STRANGE && begun.elapsed() < KEEPALIVE_INTERVAL, "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

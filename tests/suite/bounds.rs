@@ -13,7 +13,7 @@ use prost::Message as _;
 use souk::api::proto::v1::ListModelsRequest;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -278,6 +278,24 @@ async fn what_is_unread_on_one_port_is_no_matter_of_another() {
     let kept = greedy.greedy(framed(&forecasts_of(merchants(1000)).encode_to_vec(), 0)).await;
     assert!(is_ok(&admin.status(&[], framed(&[], 0)).await));
     drop((unread, kept));
+}
+
+#[tokio::test]
+async fn one_host_can_not_take_all_places_of_the_admin_port() {
+    let server = Launch::new().listening().await;
+    let mut host = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(server.admin).await.unwrap();
+        // Unless it is closed already.
+        let _ = stream.write_all(HELLO).await;
+        host.push(stream);
+    }
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind(([127, 0, 0, 2], 0).into()).unwrap();
+    let mut other = other.connect(server.admin).await.unwrap();
+    other.write_all(HELLO).await.unwrap();
+    // Before those that answer no pings are left.
+    timeout(BEFORE_DEFAULT, other.read_exact(&mut [0; 9])).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -8,11 +8,20 @@ mod layer;
 mod need;
 mod token;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use ::http::HeaderMap;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use self::{
@@ -57,6 +66,28 @@ pub(super) struct Peer {
     pub(super) address: Option<SocketAddr>,
     /// Its certificate, where it was asked for one.
     pub(super) shown: Option<tls::ShownSoon>,
+    /// Whether a call said who he is.
+    is_known: Arc<AtomicBool>,
+}
+
+impl Peer {
+    pub(super) fn new(address: SocketAddr, shown: Option<tls::ShownSoon>) -> Self {
+        Self { address: Some(address), shown, is_known: Arc::default() }
+    }
+
+    /// Waits until he was there for so long without a call of somebody who is known, or a certificate to
+    /// believe.
+    pub(super) async fn strange(&self, most: Duration) {
+        sleep(most).await;
+        let shown = self.shown.as_ref().and_then(|shown| shown.load_full());
+        if self.is_known.load(Relaxed) || believed(shown.as_deref()).is_ok() {
+            std::future::pending().await
+        }
+    }
+
+    fn known(&self) {
+        self.is_known.store(true, Relaxed);
+    }
 }
 
 impl Gate {
@@ -128,6 +159,7 @@ impl Gate {
         let is_open = |kept: &Kept| need.roles == Roles::Health && kept.open_health;
         if let Some(kept) = self.kept.as_ref().filter(|kept| !is_open(kept)) {
             let (who, by) = kept.who(headers, certificate)?;
+            peer.inspect(|peer| peer.known());
             (identity, until) = (Some(who), until.or(by));
         }
         Ok(Caller { identity, address: peer.and_then(|peer| peer.address), until })

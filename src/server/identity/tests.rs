@@ -32,7 +32,7 @@ fn gate(open_health: bool) -> (TempDir, Gate) {
 }
 
 fn peer(shown: tls::Shown) -> Peer {
-    Peer { address: None, shown: Some(Arc::new(Some(Arc::new(shown)).into())) }
+    Peer::new(([127, 0, 0, 1], 1).into(), Some(Arc::new(Some(Arc::new(shown)).into())))
 }
 
 fn of_certificate(name: &str, expires: i64) -> Peer {
@@ -143,6 +143,28 @@ async fn where_certificates_are_required_they_have_to_hold_whatever_else_is_know
         assert!(message.contains("the certificate expired"), "{message}");
         assert_eq!(asked(gate, path, token, None).await.unwrap_err().0, Code::Unauthenticated);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_is_strange_until_a_call_or_a_certificate_says_who_he_is() {
+    let (_folder, gate) = gate(true);
+    let stranger = || Peer::new(([127, 0, 0, 1], 1).into(), None);
+    let is_strange = async |peer: &Peer| {
+        let most = Duration::from_secs(1);
+        tokio::time::timeout(10 * most, peer.strange(most)).await.is_ok()
+    };
+    for (path, token) in [(CHECK, None), (GMV, None), (SET_TRAFFIC, Some("x"))] {
+        let peer = stranger();
+        let _ = asked(&gate, path, token, Some(peer.clone())).await;
+        assert!(is_strange(&peer).await, "{path}");
+    }
+    for path in [SET_TRAFFIC, GMV] {
+        let peer = stranger();
+        let _ = asked(&gate, path, Some(SECRET), Some(peer.clone())).await;
+        assert!(!is_strange(&peer).await, "{path}: he is known, whatever he may");
+    }
+    assert!(!is_strange(&of_certificate("bea.shop", LATER)).await);
+    assert!(is_strange(&peer(tls::Shown::Refused(String::new()))).await);
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ where
     B: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
 {
     let (open, unsent, age) = (Calls::new(), Unsent::new(&rules.unsent), rules.age(connection.peer().address));
+    let stranger = connection.peer();
     let peer = rules.tells_peers.then(|| connection.peer());
     let arrivals = Arrivals::new(&rules.partial);
     let service = TowerToHyperService::new(OfPeer { calls, peer, arrivals, unsent: unsent.clone() });
@@ -62,6 +63,7 @@ where
         tokio::select! {
             () = bounded(rules.idle, |most| open.idle(most)) => {}
             () = bounded(age, sleep) => {}
+            () = bounded(rules.strange, |most| stranger.strange(most)) => {}
         }
     };
     let mut ending = Ending::None;
