@@ -9,7 +9,7 @@
 //!                            │                            └→ rows → cost
 //!                            └→ stack → rows, cost, error
 //! cli → manifest, model; manifest → rows; config, model, cli → trust
-//! cli, server, api, stack, trial, registry → telemetry; cli, server, api → identity → error
+//! cli, server, api, stack, trial, registry → telemetry; cli, server, api, stack → identity → error
 //! ```
 //!
 //! | room | what it is for | what it does not know |
@@ -106,10 +106,10 @@
 //! 4. No NaN or infinity leaves as a number, but in an output of tensors of which the
 //!    manifest says so (`non_finite`).
 //! 5. What waits or runs is bounded in rows, bytes and expected wait; messages of
-//!    streams wait for their turn, four a stream at most. What is refused was not
-//!    encoded, and what is late never runs. What a client begins it has to send in time, and
-//!    what is sent to it it has to read. A connection is read for about a millisecond's work at a
-//!    stretch, and more slowly where it mostly resets its calls.
+//!    streams wait for their turn and for their caller's rate, four a stream at most. What is refused was not
+//!    encoded, what is late never runs, and what never ran is charged to nobody. What a client begins it has
+//!    to send in time, and what is sent to it it has to read. A connection is read for about a millisecond's
+//!    work at a stretch, and more slowly where it mostly resets its calls.
 //! 6. A thread that reads sockets runs no pass that is expected to take longer than
 //!    `runtime.inline_below`, and no other work for longer than that at a stretch.
 //!    All other passes run on the runners' threads; those of a version that is being

@@ -32,6 +32,11 @@ impl Drain {
         self.accepted.close();
     }
 
+    /// Cancelled when [`Drain::begin`] is called.
+    pub(super) fn token(&self) -> CancellationToken {
+        self.begun.clone()
+    }
+
     /// Waits until [`Drain::begin`] was called.
     pub async fn begun(&self) {
         self.begun.cancelled().await;

@@ -6,7 +6,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use tokio::{sync::oneshot, time::sleep};
+use tokio::sync::oneshot;
 use tonic::Extensions;
 use tower::{Service as _, ServiceExt as _};
 
@@ -19,12 +19,12 @@ use super::{
 };
 use crate::{
     error::ScoreError,
-    identity::Caller,
+    identity::{Caller, Fare},
     manifest::Task,
     model::Version,
     registry::{Registry, Resolved},
     stack::{Encoding, Job, Lane, Scored, Stack},
-    telemetry::{Journey, Metrics, Reason},
+    telemetry::{Journey, Metrics},
     trial::Trials,
 };
 
@@ -89,39 +89,19 @@ impl Call {
         }
     }
 
-    /// Whether these rows of a model may be scored for who asks. Where rows wait for their place, they
-    /// wait for their share of his rate too.
-    ///
-    /// # Errors
-    ///
-    /// [`ScoreError`] where he may not use the model, is no longer known, or asks for too much at once.
-    pub(super) async fn admit(&self, model: &str, rows: usize) -> Result<(), ScoreError> {
-        self.caller.may_use(model)?;
-        match self.lane {
-            Lane::Interactive => self.caller.take(rows).inspect_err(|_| self.above_rate(model, rows)),
-            _ => {
-                let wait = self.caller.owe(rows);
-                if !wait.is_zero() {
-                    sleep(wait).await;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn above_rate(&self, model: &str, rows: usize) {
-        if let Some(journey) = &self.journey {
-            journey.refused(model, rows, self.lane.as_str(), Reason::Rate);
-        }
+    /// What a request for so many rows costs who asks, where a rate bounds him. Where rows wait for
+    /// their place, they wait for their share of it too, until the server drains.
+    pub(super) fn fare(&self, model: &str, rows: usize, drain: &Drain) -> Option<Fare> {
+        self.caller.fare(model, rows, || (self.lane == Lane::Bulk).then(|| drain.token()))
     }
 
     /// What the stack gets.
-    pub(super) fn job(&self, version: &Version, size: Size, rows: Encoding) -> Job {
+    pub(super) fn job(&self, version: &Version, size: Size, fare: Option<Fare>, rows: Encoding) -> Job {
         let (model, Size { count, bytes }) = (Arc::clone(&version.engine), size);
         // What fills a batch alone is no company for others.
         let lane = if count > model.max_batch_rows().get() { Lane::Bulk } else { self.lane };
         let (deadline, journey) = (self.deadline.map(|deadline| deadline.0), self.journey.clone());
-        Job { model, count, bytes, rows, deadline, lane, journey }
+        Job { model, count, bytes, rows, deadline, lane, journey, fare }
     }
 }
 
@@ -143,11 +123,13 @@ impl Scoring {
     ) -> Result<Answered, ScoreError> {
         self.check_count::<E>(entities.len())?;
         let model = task.as_str();
-        call.admit(model, entities.len()).await?;
+        call.caller.may_use(model)?;
         let route = self.registry.route(model, version)?;
+        let fare = call.fare(model, entities.len(), &self.drain);
         let Parts { parts, order } = Parts::of(entities, route, model).await?;
         // Side by side: the versions don't wait for each other.
-        let parts = try_join_all(parts.into_iter().map(|(by, entities)| self.part::<E>(by, entities, call))).await?;
+        let part = |(by, entities)| self.part::<E>(by, entities, fare.clone(), call);
+        let parts = try_join_all(parts.into_iter().map(part)).await?;
         Ok(Answered { parts, order, trials: self.trials.clone(), metrics: self.metrics.clone() })
     }
 
@@ -156,9 +138,10 @@ impl Scoring {
         &self,
         by: Resolved,
         entities: Entities,
+        fare: Option<Fare>,
         call: &Call,
     ) -> Result<Part, ScoreError> {
-        let (job, mut read) = self.job::<E>(entities, &by.version, call);
+        let (job, mut read) = self.job::<E>(entities, &by.version, fare, call);
         let lane = job.lane;
         let scored = self.score(&by.version, job).await?;
         // There, since the rows were encoded before they were scored.
@@ -184,6 +167,7 @@ impl Scoring {
         &self,
         entities: Entities,
         version: &Arc<Version>,
+        fare: Option<Fare>,
         call: &Call,
     ) -> (Job, oneshot::Receiver<Read>) {
         let count = entities.frames().len();
@@ -197,7 +181,7 @@ impl Scoring {
             let _ = tell.send(read);
             Ok(rows)
         });
-        (call.job(version, Size { count, bytes }, rows), read)
+        (call.job(version, Size { count, bytes }, fare, rows), read)
     }
 
     fn check_count<E: Entity>(&self, count: usize) -> Result<(), ScoreError> {

@@ -4,6 +4,7 @@
 //! knowledge, and which call wants which role too.
 
 mod entry;
+mod fare;
 mod known;
 mod rate;
 mod token;
@@ -16,16 +17,17 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use self::rate::Rate;
-use crate::error::{ScoreError, Shortage, shown};
+use crate::error::{ScoreError, shown};
 
 pub use entry::FileError;
+pub use fare::Fare;
 pub use known::{Known, Reading, Shown};
 pub use token::{Token, TokenError};
 
@@ -179,26 +181,24 @@ impl Caller {
         self.identity.as_ref().is_none_or(|identity| identity.sees(model))
     }
 
-    /// Takes rows from what he may have scored in a second.
-    ///
-    /// # Errors
-    ///
-    /// [`ScoreError::Overloaded`] with when to come again.
-    pub fn take(&self, rows: usize) -> Result<(), ScoreError> {
-        let Some(rate) = self.rate() else { return Ok(()) };
-        rate.take(rows, Instant::now()).map_err(|retry_after| ScoreError::Overloaded {
-            shortage: Shortage::Rate { rows, limit: rate.rows_per_second() },
-            retry_after,
-        })
+    /// What so many rows of a model cost him; nothing where no rate bounds him. `patience` is of who
+    /// waits for his rows, until it ends.
+    pub fn fare(&self, model: &str, rows: usize, patience: impl FnOnce() -> Option<CancellationToken>) -> Option<Fare> {
+        self.rate().ok().flatten()?;
+        Some(Fare::new(self.clone(), model, rows, patience()))
     }
 
-    /// Takes them in any case; how long they have to wait.
-    pub fn owe(&self, rows: usize) -> Duration {
-        self.rate().map_or(Duration::ZERO, |rate| rate.owe(rows, Instant::now()))
+    fn rate(&self) -> Result<Option<Arc<Rate>>, ScoreError> {
+        Ok(self.identity.as_ref().and_then(|identity| identity.rate.clone()))
     }
 
-    fn rate(&self) -> Option<&Rate> {
-        self.identity.as_ref()?.rate.as_deref()
+    /// Somebody who may have so many rows in a second.
+    #[cfg(test)]
+    pub(crate) fn bound_to(rows_per_second: u32) -> Self {
+        let rate = std::num::NonZeroU32::new(rows_per_second).map(Rate::new).map(Arc::new);
+        let (name, roles, is_past) = ("somebody".into(), BTreeSet::from([Role::Score]), false.into());
+        let identity = Identity { name, roles, models: None, expires: None, rate, is_past };
+        Self { identity: Some(Arc::new(identity)), address: None }
     }
 }
 

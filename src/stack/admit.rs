@@ -3,7 +3,8 @@
 //! It counts rows and not requests, since rows are what costs. Interactive jobs
 //! over a bound are refused at once. Bulk jobs wait here for a share of their half
 //! of the rows, so that a flood of streams leaves room for whoever asks for one
-//! row.
+//! row. They wait here for the rate of their caller too, with what they hold in
+//! memory in its place.
 
 use std::{
     num::NonZeroUsize,
@@ -21,6 +22,7 @@ use tower::{Layer, Service};
 use super::{Job, Lane, Scored, ScoredFuture, take_ready};
 use crate::{
     error::{ScoreError, Shortage},
+    identity::Fare,
     telemetry,
 };
 
@@ -57,6 +59,9 @@ struct Budget {
     /// Taken by bulk jobs before their share of all.
     half: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    /// Taken by jobs that may have to wait for their caller's rate, which can be long: what one of
+    /// them asks for must not keep all others from asking.
+    paying: Arc<Semaphore>,
     backlog: Arc<Backlog>,
     limits: Limits,
 }
@@ -75,6 +80,13 @@ struct Share {
     _half: Option<OwnedSemaphorePermit>,
     _bytes: OwnedSemaphorePermit,
     _work: Option<Work>,
+}
+
+/// What a bulk job asks for.
+struct Asked {
+    rows: usize,
+    bytes: usize,
+    fare: Option<Fare>,
 }
 
 /// A job's part of the backlog.
@@ -100,6 +112,7 @@ impl AdmitLayer {
                 rows: permits(limits.rows.get()),
                 half: permits(half(limits.rows.get())),
                 bytes: permits(limits.bytes.get()),
+                paying: permits(half(limits.bytes.get())),
                 backlog: Arc::new(Backlog { nanos: AtomicU64::new(0), runners }),
                 limits,
             },
@@ -120,8 +133,8 @@ impl AdmitLayer {
 }
 
 /// The larger half.
-fn half(rows: usize) -> usize {
-    rows.div_ceil(2)
+fn half(whole: usize) -> usize {
+    whole.div_ceil(2)
 }
 
 /// What `wanted` takes of a limit: what is larger than all of it takes all of it,
@@ -145,19 +158,32 @@ impl Budget {
         self.check_wait(job)?;
         let bytes = self.bytes(job)?;
         let rows = self.rows_now(job.count)?;
+        // Last: what is refused anyway costs nothing.
+        job.fare.as_ref().map_or(Ok(()), Fare::take)?;
         let work = Some(self.backlog.add(job.model.cost().share(job.count, job.model.max_batch_rows().get())));
         Ok(Share { _rows: rows, _half: None, _bytes: bytes, _work: work })
     }
 
     /// A share for a bulk job, as soon as there is one: only what it holds in memory
     /// while it waits must have its place at once.
-    async fn in_turn(self, rows: usize, bytes: Result<OwnedSemaphorePermit, ScoreError>) -> Result<Share, ScoreError> {
-        let (bytes, limit) = (bytes?, self.limits.rows.get());
+    async fn in_turn(self, asked: Asked, bytes: Result<OwnedSemaphorePermit, ScoreError>) -> Result<Share, ScoreError> {
+        let (bytes, rows, limit) = (bytes?, asked.rows, self.limits.rows.get());
+        if let Some(fare) = &asked.fare {
+            let _place = self.place_to_wait(asked.bytes)?;
+            fare.paid().await?;
+        }
         let (all, part) = (weight(rows, limit), weight(rows, half(limit)));
         // Never closed.
         let half = self.half.acquire_many_owned(part).await.map_err(|_closed| ScoreError::Draining)?;
         let rows = self.rows.acquire_many_owned(all).await.map_err(|_closed| ScoreError::Draining)?;
         Ok(Share { _rows: rows, _half: Some(half), _bytes: bytes, _work: None })
+    }
+
+    /// The place of a job that may have to wait for its caller's rate.
+    fn place_to_wait(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ScoreError> {
+        let limit = half(self.limits.bytes.get());
+        let place = Arc::clone(&self.paying).try_acquire_many_owned(weight(bytes, limit));
+        place.map_err(|_full| self.refusal(Shortage::Bytes { bytes, limit }))
     }
 
     /// Refuses a job that would wait longer than it can. Where nothing waits every
@@ -248,7 +274,8 @@ where
 {
     fn call_in_turn(&mut self, job: Job) -> ScoredFuture {
         let mut inner = take_ready(&mut self.inner);
-        let share = self.budget.clone().in_turn(job.count, self.budget.bytes(&job));
+        let asked = Asked { rows: job.count, bytes: job.bytes, fare: job.fare.clone() };
+        let share = self.budget.clone().in_turn(asked, self.budget.bytes(&job));
         Box::pin(async move {
             let share = before(job.deadline, share).await?;
             hold(share, inner.call(job)).await

@@ -11,7 +11,7 @@ use std::{
 use tower::{Layer, Service};
 
 use super::{Encoded, Job, Scored, ScoredFuture, take_ready};
-use crate::error::ScoreError;
+use crate::{error::ScoreError, identity::Fare};
 
 /// Makes [`Encode`].
 #[derive(Debug, Clone, Copy)]
@@ -47,18 +47,20 @@ where
     fn call(&mut self, job: Job) -> Self::Future {
         let mut inner = take_ready(&mut self.inner);
         Box::pin(async move {
-            let Job { model, rows, deadline, lane, journey, .. } = job;
+            let Job { model, rows, deadline, lane, journey, fare, .. } = job;
             let begun = Instant::now();
             let rows = rows.await?;
             let since = Instant::now();
             let decode = since - begun;
             if rows.is_empty() {
+                // It was work to see that none is any good.
+                fare.iter().for_each(Fare::spend);
                 return Ok(Scored { encoded: Some(since), decode, ..Scored::default() });
             }
             if let Some(journey) = &journey {
                 journey.encoded(model.identity().1, since, decode);
             }
-            let scored = inner.call(Encoded { model, rows, deadline, lane, since, journey }).await?;
+            let scored = inner.call(Encoded { model, rows, deadline, lane, since, journey, fare }).await?;
             Ok(Scored { encoded: Some(since), decode, ..scored })
         })
     }

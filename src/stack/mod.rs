@@ -19,6 +19,7 @@ use tower::{ServiceBuilder, util::BoxCloneSyncService};
 
 use crate::{
     error::ScoreError,
+    identity::Fare,
     rows::{Forward, Rows},
     telemetry::{Batch, Journey, Metrics},
 };
@@ -49,6 +50,8 @@ pub struct Job {
     pub lane: Lane,
     /// Who is told where its time went.
     pub journey: Option<Journey>,
+    /// What its request costs its caller, where a rate bounds him.
+    pub fare: Option<Fare>,
 }
 
 /// A job that was admitted, with its rows.
@@ -66,6 +69,8 @@ pub struct Encoded {
     pub since: Instant,
     /// The request that they are of.
     pub journey: Option<Journey>,
+    /// What its request costs its caller: it is spent when the rows run.
+    pub fare: Option<Fare>,
 }
 
 /// How patient a caller is.
@@ -172,7 +177,8 @@ mod test {
     /// A job of `rows` rows.
     pub(super) fn job(rows: usize, lane: Lane) -> Job {
         let model = Arc::new(Counting::default());
-        Job { model, count: rows, bytes: rows, rows: encoding(rows), deadline: None, lane, journey: None }
+        let (rows, count) = (encoding(rows), rows);
+        Job { model, count, bytes: count, rows, deadline: None, lane, journey: None, fare: None }
     }
 
     /// What a model answers for `rows` rows.

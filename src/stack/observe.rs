@@ -152,6 +152,7 @@ impl Observed {
                 Reason::Deadline
             }
             ScoreError::Overloaded { shortage: Shortage::Wait { .. }, .. } => Reason::Wait,
+            ScoreError::Overloaded { shortage: Shortage::Rate { .. }, .. } => Reason::Rate,
             ScoreError::DeadlinePassed => Reason::Expired,
             ScoreError::Draining => Reason::Cancelled,
             ScoreError::Model { .. } => {
@@ -162,8 +163,7 @@ impl Observed {
             | ScoreError::UnknownModel { .. }
             | ScoreError::NotFound { .. }
             | ScoreError::NoLiveVersion { .. }
-            // Who may ask, and how often, is found out before rows come here.
-            | ScoreError::Overloaded { shortage: Shortage::Rate { .. }, .. }
+            // Who may ask is found out before rows come here, unless he is withdrawn while he waits.
             | ScoreError::NotIdentified { .. }
             | ScoreError::NotPermitted { .. } => {
                 return self.count_rows_as(RowsOutcome::Refused);

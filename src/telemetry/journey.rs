@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Ended, Leg, Metrics, Reason, Traces, access, context::Context, noted::Noted, tally::Tally};
+use super::{Ended, Leg, Metrics, Traces, access, context::Context, noted::Noted, tally::Tally};
 
 /// Most ids of a request that are logged.
 const ENTITIES: usize = 16;
@@ -179,29 +179,6 @@ impl Journey {
         }
         drop(encoded);
         self.legs(|legs| legs.push(leg));
-    }
-
-    /// It asked a model for rows that are refused before any version is asked; `model` is of
-    /// those that there are.
-    pub fn refused(&self, model: &str, rows: usize, lane: &'static str, reason: Reason) {
-        self.0.journeys.0.metrics.shed(model, reason, rows);
-        let begun = self.0.begun;
-        self.add(Leg {
-            model: model.to_owned(),
-            version: 0,
-            rows,
-            failed: 0,
-            lane,
-            begun,
-            took: begun.elapsed(),
-            encoded: None,
-            decode: Duration::ZERO,
-            queue: Duration::ZERO,
-            compute: Duration::ZERO,
-            batch_rows: 0,
-            batches: Vec::new(),
-            shed: Some(reason),
-        });
     }
 
     /// It asks about these entities. They are looked at only where they are to be logged.

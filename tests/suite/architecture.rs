@@ -54,7 +54,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("model", &["manifest", "features", "heads", "rows", "cost", "trust"]),
     ("features", &["error", "manifest", "rows"]),
     ("heads", &["manifest", "rows"]),
-    ("stack", &["rows", "cost", "error", "telemetry"]),
+    ("stack", &["rows", "cost", "error", "telemetry", "identity"]),
     ("telemetry", &[]),
     ("manifest", &["rows"]),
     ("config", &["trust"]),

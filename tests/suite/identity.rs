@@ -517,3 +517,38 @@ async fn the_history_has_the_identity_s_name() {
         client.get_model(GetModelRequest { model: "merchant_gmv".into() }).await.unwrap().into_inner().history;
     assert!(history.iter().any(|change| change.by == "publisher (127.0.0.1)"), "{history:?}");
 }
+
+/// A stream that wants more than its identity's rate has it wait, and leaves room to its unary calls.
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn a_stream_waits_for_its_identity_s_rate_and_locks_out_nobody() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::common::rows::{forecasts_of, merchants};
+    use souk::api::proto::v1::merchant_gmv_service_client::MerchantGmvServiceClient;
+
+    let folder = secrets();
+    let bounded = identities().replacen("roles = [\"score\"]\n", "roles = [\"score\"]\nrows_per_second = 200\n", 1);
+    write(folder.path(), &bounded);
+    let server = launch(&folder).serving().await;
+    let mut client = MerchantGmvServiceClient::new(shown(server.channel().await, "scorer"));
+    let messages = tokio_stream::iter((0..4).map(|_| forecasts_of(merchants(300))));
+    let replies = client.clone().stream_gmv(messages).await.unwrap().into_inner();
+    let done = AtomicBool::new(false);
+    let stream = async {
+        let replies: Vec<_> = replies.collect().await;
+        done.store(true, Ordering::Relaxed);
+        replies.into_iter().map(|reply| reply.unwrap().results.len()).collect::<Vec<_>>()
+    };
+    let unary = async {
+        let mut beside = 0;
+        while !done.load(Ordering::Relaxed) {
+            client.predict_gmv(forecasts_of(merchants(1))).await.unwrap();
+            beside += 1;
+            sleep(Duration::from_millis(50)).await;
+        }
+        beside
+    };
+    let (answered, beside) = timeout(PATIENCE, async { tokio::join!(stream, unary) }).await.unwrap();
+    assert!(answered == [300; 4] && beside > 5, "{answered:?} {beside}");
+}

@@ -60,8 +60,8 @@ async fn answered(scoring: &Scoring, asked: &Asked, request: &Request<'_>) -> Re
     let plan = Plan::of(&asked.message, request, &Rules { manifest, max_rows: scoring.max_rows.get() })?;
     let size = Size { count: plan.rows, bytes: asked.message.len() + plan.bytes() };
     let call = request.parameters.apply(&asked.call);
-    call.admit(request.model, size.count).await?;
-    let job = call.job(&by.version, size, Box::pin(plan.fill(Arc::clone(&by.version))));
+    let fare = call.fare(request.model, size.count, &scoring.drain);
+    let job = call.job(&by.version, size, fare, Box::pin(plan.fill(Arc::clone(&by.version))));
     let timed = request.parameters.timing.then_some(job.lane);
     // Who chooses the version himself also chooses which one his own faults would count for.
     let counted = request.version.is_empty();

@@ -1,4 +1,5 @@
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower_test::{assert_request_eq, mock};
 
@@ -6,6 +7,7 @@ use super::*;
 use crate::{
     cost::Took,
     fixture::Counting,
+    identity::Caller,
     stack::test::{job, scored},
 };
 
@@ -191,6 +193,78 @@ fn the_work_of_streams_makes_nobody_else_wait() {
     assert_pending!(bulk.poll());
     ready(&mut admit);
     assert_pending!(task::spawn(admit.call(slow(1, Lane::Interactive, None))).poll());
+}
+
+/// A job of one who may have so many rows a second.
+fn costing(caller: &Caller, job: Job, patience: Option<&CancellationToken>) -> Job {
+    let fare = caller.fare("m", job.count, || patience.cloned());
+    Job { fare, ..job }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_his_rate_has_his_bytes_and_nobody_s_rows() {
+    let (mut admit, mut model) = admit(8);
+    model.allow(99);
+    let (caller, patience) = (Caller::bound_to(4), CancellationToken::new());
+    let bulk = |bytes| Job { bytes, ..costing(&caller, job(8, Lane::Bulk), Some(&patience)) };
+    ready(&mut admit);
+    let first = tokio::spawn(admit.call(bulk(30)));
+    tokio::task::yield_now().await;
+    // Half of all bytes is for those who don't wait so long.
+    ready(&mut admit);
+    let refused = assert_ready_err!(task::spawn(admit.call(bulk(30))).poll());
+    assert_eq!(shortage(refused), Shortage::Bytes { bytes: 30, limit: 50 });
+    for (bytes, fits) in [(71, false), (70, true)] {
+        ready(&mut admit);
+        let other = task::spawn(admit.call(Job { bytes, ..job(8, Lane::Interactive) })).poll();
+        assert_eq!(other.is_pending(), fits, "{bytes}");
+    }
+    ready(&mut admit);
+    let deadline = Some(Instant::now() + Duration::from_millis(700));
+    let late = admit.call(Job { deadline, ..bulk(10) });
+    assert_eq!(late.await, Err(ScoreError::DeadlinePassed));
+    // The one that fitted, whose caller left, and the first.
+    for _ in 0..2 {
+        let (asked, answer) = model.next_request().await.unwrap();
+        answer.send_response(scored(asked));
+    }
+    assert_eq!(first.await.unwrap().unwrap().outputs.len(), 8);
+    ready(&mut admit);
+    let mut last = task::spawn(admit.call(bulk(30)));
+    assert_pending!(last.poll());
+    patience.cancel();
+    assert_eq!(assert_ready_err!(last.poll()), ScoreError::Draining);
+}
+
+#[test]
+fn what_the_queue_refuses_costs_nothing() {
+    let (mut admit, mut model) = admit(8);
+    model.allow(99);
+    let caller = Caller::bound_to(1);
+    ready(&mut admit);
+    let mut full = task::spawn(admit.call(job(8, Lane::Interactive)));
+    assert_pending!(full.poll());
+    for _ in 0..3 {
+        ready(&mut admit);
+        let refused =
+            assert_ready_err!(task::spawn(admit.call(costing(&caller, job(8, Lane::Interactive), None))).poll());
+        assert_eq!(shortage(refused), Shortage::Rows { rows: 8, limit: 8 });
+    }
+    drop(full);
+    // Neither what was refused nor whose caller left was charged; who ran is.
+    for _ in 0..2 {
+        ready(&mut admit);
+        assert_pending!(task::spawn(admit.call(costing(&caller, job(8, Lane::Interactive), None))).poll());
+    }
+    ready(&mut admit);
+    let ran = costing(&caller, job(8, Lane::Bulk), None);
+    ran.fare.iter().for_each(Fare::spend);
+    assert_pending!(task::spawn(admit.call(ran)).poll());
+    for lane in [Lane::Interactive, Lane::Bulk] {
+        ready(&mut admit);
+        let refused = assert_ready_err!(task::spawn(admit.call(costing(&caller, job(1, lane), None))).poll());
+        assert_eq!(shortage(refused), Shortage::Rate { rows: 1, limit: 1 });
+    }
 }
 
 fn shortage(refused: ScoreError) -> Shortage {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::super::{Encoded, Lane, Scored};
 use crate::{
     error::ScoreError,
+    identity::Fare,
     rows::{Forward, Rows},
     telemetry::{self, Context},
 };
@@ -20,6 +21,7 @@ pub(super) struct Pending {
     since: Instant,
     /// Where it is traced.
     context: Option<Context>,
+    fare: Option<Fare>,
     joining: Mutex<Joining>,
 }
 
@@ -90,7 +92,7 @@ struct Joining {
 impl Pending {
     /// Splits a job into parts that each fit into a batch of its model.
     pub(super) fn split(job: Encoded, reply: oneshot::Sender<Result<Scored, ScoreError>>) -> Vec<Part> {
-        let Encoded { model, rows, deadline, lane, since, journey } = job;
+        let Encoded { model, rows, deadline, lane, since, journey, fare } = job;
         let most = model.max_batch_rows().get();
         let parts: Vec<Rows> = if rows.len() <= most {
             vec![rows]
@@ -107,7 +109,7 @@ impl Pending {
             batches: Vec::new(),
         };
         let context = journey.and_then(|journey| journey.traced());
-        let request = Arc::new(Self { deadline, since, context, joining: Mutex::new(joining) });
+        let request = Arc::new(Self { deadline, since, context, fare, joining: Mutex::new(joining) });
         let part = |(index, rows)| Part { request: Arc::clone(&request), index, model: Arc::clone(&model), lane, rows };
         parts.into_iter().enumerate().map(part).collect()
     }
@@ -125,6 +127,11 @@ impl Pending {
     /// Whether anybody still waits for the answer.
     pub(super) fn is_wanted(&self) -> bool {
         self.joining(|joining| joining.reply.as_ref().is_some_and(|reply| !reply.is_closed()))
+    }
+
+    /// Some of its rows are about to run.
+    pub(super) fn begins(&self) {
+        self.fare.iter().for_each(Fare::spend);
     }
 
     /// Whether the deadline has passed at `now`.

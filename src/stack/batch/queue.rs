@@ -263,6 +263,7 @@ impl Line {
             late.extend(part.request.late(now));
             if part.request.is_wanted() {
                 rows += part.rows.len();
+                part.request.begins();
                 parts.push(part);
             }
         }

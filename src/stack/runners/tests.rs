@@ -73,6 +73,7 @@ fn job(model: &Arc<Echo>, values: &[f32]) -> Encoded {
         lane: Lane::Interactive,
         since: Instant::now(),
         journey: None,
+        fare: None,
     }
 }
 

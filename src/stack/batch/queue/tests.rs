@@ -64,6 +64,7 @@ impl Rig {
             lane: Lane::Interactive,
             since: self.now,
             journey: None,
+            fare: None,
         };
         let (reply, answer) = oneshot::channel();
         self.answers.push(answer);

@@ -117,7 +117,7 @@ fn rows_of_different_sizes_never_get_the_answers_of_others() {
                 let values = faults.iter().enumerate().flat_map(|(row, fault)| vec![value(row, *fault); *size]);
                 let column = Column { width: *size, varying: vec![*size], values: Values::F32(values.collect()) };
                 let rows = Rows::new(faults.len(), vec![column]).unwrap();
-                let job = Encoded { model: Arc::clone(&model), rows, deadline: None, lane: *lane, since: Instant::now(), journey: None };
+                let job = Encoded { model: Arc::clone(&model), rows, deadline: None, lane: *lane, since: Instant::now(), journey: None, fare: None };
                 let scored = tokio::spawn(pools[pool].clone().call(job));
                 let answer = |(row, fault): (usize, &bool)| match (*fault, *size) {
                     (true, 1..) => None,
