@@ -98,7 +98,7 @@ enum Moment {
 }
 
 /// An identity as its entry says, with the tokens that its files held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Described {
     pub(super) name: String,
     pub(super) tokens: BTreeSet<Hash>,

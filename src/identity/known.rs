@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    FileError, Identity, Role,
+    FileError, Identity, Role, Terms,
     entry::{self, Described},
     rate::Rate,
     token::{self, Hash},
@@ -24,7 +24,7 @@ pub enum Shown<'s> {
 /// The identities of a file, as it was last read.
 #[derive(Debug)]
 pub struct Known {
-    described: Vec<(Described, Arc<Identity>)>,
+    terms: Vec<Arc<Terms>>,
     tokens: HashMap<Hash, Arc<Identity>>,
     certificates: HashMap<String, Arc<Identity>>,
 }
@@ -57,43 +57,46 @@ impl Reading {
 impl Known {
     fn of(described: Vec<Described>, before: Option<&Self>) -> Self {
         let (mut tokens, mut certificates) = (HashMap::new(), HashMap::new());
-        let identity = |described: Described| {
-            let before = before.and_then(|before| before.named(&described.name));
-            let identity = match before {
-                Some((same, identity)) if *same == described => Arc::clone(identity),
-                before => Arc::new(described.identity(before.map(|(_, identity)| &**identity))),
-            };
-            (described, identity)
-        };
-        let described: Vec<_> = described.into_iter().map(identity).collect();
-        for (described, identity) in &described {
-            tokens.extend(described.tokens.iter().map(|token| (*token, Arc::clone(identity))));
-            certificates.extend(described.certificates.iter().map(|name| (name.clone(), Arc::clone(identity))));
+        let named = |name: &str| before?.terms.iter().find(|terms| terms.described.name == name);
+        let terms = described.into_iter().map(|described| {
+            let before = named(&described.name);
+            Terms::of(described, before)
+        });
+        let terms: Vec<_> = terms.collect();
+        for terms in &terms {
+            let known = before.map(|before| (&before.tokens, &before.certificates));
+            for token in &terms.described.tokens {
+                let before = known.and_then(|(tokens, _)| tokens.get(token));
+                tokens.insert(*token, terms.identity(before));
+            }
+            for name in &terms.described.certificates {
+                let before = known.and_then(|(_, certificates)| certificates.get(name));
+                certificates.insert(name.clone(), terms.identity(before));
+            }
         }
-        Self { described, tokens, certificates }
+        Self { terms, tokens, certificates }
     }
 
-    fn named(&self, name: &str) -> Option<&(Described, Arc<Identity>)> {
-        self.described.iter().find(|(described, _)| described.name == name)
-    }
-
-    /// Ends those who are not in what follows as they are here.
+    /// Ends those who are not in what follows as they are here. Who asks by them is from now on who
+    /// is known there by the same and has the same name, if there is one.
     pub fn give_way(&self, next: &Self) {
-        for (_, identity) in &self.described {
-            if !next.described.iter().any(|(_, kept)| Arc::ptr_eq(kept, identity)) {
-                identity.end();
+        let tokens = self.tokens.iter().map(|(token, identity)| (identity, next.tokens.get(token)));
+        let certificates = self.certificates.iter().map(|(name, identity)| (identity, next.certificates.get(name)));
+        for (identity, next) in tokens.chain(certificates) {
+            if !next.is_some_and(|next| Arc::ptr_eq(next, identity)) {
+                identity.give_way(next.filter(|next| next.terms.is_of(&identity.terms)));
             }
         }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.described.len()
+        self.terms.len()
     }
 
     /// Whether anybody has this role.
     pub fn has_any(&self, role: Role) -> bool {
-        self.described.iter().any(|(described, _)| described.roles.contains(&role))
+        self.terms.iter().any(|terms| terms.described.roles.contains(&role))
     }
 
     /// Who shows this.
@@ -117,20 +120,30 @@ impl Known {
     }
 }
 
-impl Described {
-    fn identity(&self, before: Option<&Identity>) -> Identity {
-        let rate = self.rows_per_second.map(|rows| {
-            let same =
-                before.and_then(|before| before.rate.clone()).filter(|rate| rate.rows_per_second() == rows.get());
-            same.unwrap_or_else(|| Arc::new(Rate::new(rows)))
-        });
-        Identity {
-            name: self.name.clone(),
-            roles: self.roles.clone(),
-            models: self.models.clone(),
-            expires: self.expires,
-            rate,
-            is_past: false.into(),
+impl Terms {
+    /// Those of before, where nothing changed; a rate that stays keeps what was used of it.
+    fn of(described: Described, before: Option<&Arc<Self>>) -> Arc<Self> {
+        if let Some(same) = before.filter(|before| before.described == described) {
+            return Arc::clone(same);
         }
+        let rate = described.rows_per_second.map(|rows| {
+            let before = before.and_then(|before| before.rate.as_ref());
+            let same = before.filter(|rate| rate.rows_per_second() == rows.get());
+            same.map_or_else(|| Arc::new(Rate::new(rows)), Arc::clone)
+        });
+        Arc::new(Self { described, rate })
+    }
+
+    /// Who is known by them; `before` by the same token or name of a certificate.
+    fn identity(self: &Arc<Self>, before: Option<&Arc<Identity>>) -> Arc<Identity> {
+        match before {
+            Some(same) if Arc::ptr_eq(&same.terms, self) => Arc::clone(same),
+            before => Arc::new(Identity::of(self, before.filter(|before| before.terms.is_of(self)).map(Arc::as_ref))),
+        }
+    }
+
+    /// Whether they are of the same entry, which may say something else by now.
+    fn is_of(&self, other: &Self) -> bool {
+        self.described.name == other.described.name
     }
 }

@@ -10,12 +10,14 @@ mod rate;
 mod token;
 
 use std::{
-    collections::BTreeSet,
     fmt,
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
     },
 };
 
@@ -23,7 +25,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use self::rate::Rate;
+use self::{entry::Described, rate::Rate};
 use crate::error::{ScoreError, shown};
 
 pub use entry::FileError;
@@ -53,34 +55,59 @@ impl fmt::Display for Role {
     }
 }
 
-/// Somebody who is known.
+/// Somebody who is known, by one token or one name of a certificate: who shows another one of the
+/// same entry is another.
 #[derive(Debug)]
 pub struct Identity {
-    name: String,
-    roles: BTreeSet<Role>,
-    /// All, where there are none.
-    models: Option<BTreeSet<String>>,
-    expires: Option<Timestamp>,
-    rate: Option<Arc<Rate>>,
+    terms: Arc<Terms>,
     /// The file says something else by now.
     is_past: AtomicBool,
+    /// Who is known by the same now; nobody, where the file says so. All who ever were share it.
+    now: Arc<Mutex<Weak<Identity>>>,
+}
+
+/// What the file says of somebody.
+#[derive(Debug)]
+struct Terms {
+    described: Described,
+    rate: Option<Arc<Rate>>,
 }
 
 impl Identity {
-    /// Whether what it was known by holds now.
+    /// By these terms, in the place of who was known by the same before.
+    fn of(terms: &Arc<Terms>, before: Option<&Self>) -> Self {
+        let now = before.map_or_else(Arc::default, |before| Arc::clone(&before.now));
+        Self { terms: Arc::clone(terms), is_past: false.into(), now }
+    }
+
+    /// Whether what it was known by holds now. The entry may be another one by now, as long as it
+    /// has all of these roles.
     ///
     /// # Errors
     ///
     /// [`ScoreError::NotIdentified`] where it expired, or the file was changed.
-    pub fn holds(&self) -> Result<(), ScoreError> {
-        let nobody = |reason| Err(ScoreError::NotIdentified { reason });
-        match self.expires {
-            _ if self.is_past.load(Relaxed) => nobody(format!("the identity {:?} was changed or withdrawn", self.name)),
+    pub fn holds(self: &Arc<Self>) -> Result<(), ScoreError> {
+        self.now().map(drop)
+    }
+
+    /// Who it is by what the file says now.
+    fn now(self: &Arc<Self>) -> Result<Arc<Self>, ScoreError> {
+        let nobody = |reason| ScoreError::NotIdentified { reason };
+        let Described { name, .. } = &self.terms.described;
+        let now = if self.is_past.load(Acquire) { self.successor() } else { Some(Arc::clone(self)) };
+        let now = now.ok_or_else(|| nobody(format!("the identity {name:?} was changed or withdrawn")))?;
+        match now.terms.described.expires {
             Some(expires) if expires <= Timestamp::now() => {
-                nobody(format!("the identity {:?} expired at {expires}", self.name))
+                Err(nobody(format!("the identity {name:?} expired at {expires}")))
             }
-            _ => Ok(()),
+            _ => Ok(now),
         }
+    }
+
+    /// Calls were let in by a role, which their successor has to have as well.
+    fn successor(&self) -> Option<Arc<Self>> {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        now.filter(|now| now.terms.described.roles.is_superset(&self.terms.described.roles))
     }
 
     /// Whether it has one of these roles.
@@ -89,11 +116,12 @@ impl Identity {
     ///
     /// [`ScoreError::NotPermitted`] says which it has.
     pub fn has_one_of(&self, roles: &[Role]) -> Result<(), ScoreError> {
-        if roles.iter().any(|role| self.roles.contains(role)) {
+        if roles.iter().any(|role| self.terms.described.roles.contains(role)) {
             return Ok(());
         }
         let list = |roles: &mut dyn Iterator<Item = &Role>| roles.map(Role::to_string).collect::<Vec<_>>().join(" or ");
-        let (wanted, found) = (list(&mut roles.iter()), list(&mut self.roles.iter()).replace(" or ", ", "));
+        let (wanted, found) =
+            (list(&mut roles.iter()), list(&mut self.terms.described.roles.iter()).replace(" or ", ", "));
         let found = if found.is_empty() { "none".into() } else { found };
         Err(self.refused(format!("has the roles {found}, wanted {wanted}")))
     }
@@ -116,23 +144,24 @@ impl Identity {
     ///
     /// [`ScoreError::NotPermitted`] where only some are granted.
     pub fn may_use_all(&self) -> Result<(), ScoreError> {
-        match self.models {
+        match self.terms.described.models {
             None => Ok(()),
             Some(_) => Err(self.refused("may use some models only, and this shows all".into())),
         }
     }
 
     fn sees(&self, model: &str) -> bool {
-        self.models.as_ref().is_none_or(|models| models.contains(model))
+        self.terms.described.models.as_ref().is_none_or(|models| models.contains(model))
     }
 
     fn refused(&self, reason: String) -> ScoreError {
-        ScoreError::NotPermitted { identity: self.name.clone(), reason }
+        ScoreError::NotPermitted { identity: self.terms.described.name.clone(), reason }
     }
 
-    /// Ends it, for those who still ask by it.
-    fn end(&self) {
-        self.is_past.store(true, Relaxed);
+    /// Ends it, for those who still ask by it: who they are from now on.
+    fn give_way(&self, next: Option<&Arc<Self>>) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = next.map_or_else(Weak::new, Arc::downgrade);
+        self.is_past.store(true, Release);
     }
 }
 
@@ -150,7 +179,7 @@ pub struct Caller {
 impl Caller {
     /// The identity's name.
     pub fn name(&self) -> Option<&str> {
-        self.identity.as_ref().map(|identity| identity.name.as_str())
+        self.identity.as_ref().map(|identity| identity.terms.described.name.as_str())
     }
 
     /// Whether he may use this model, still.
@@ -159,26 +188,30 @@ impl Caller {
     ///
     /// As [`Caller::holds`] and [`Identity::may_use`].
     pub fn may_use(&self, model: &str) -> Result<(), ScoreError> {
-        self.holds()?;
-        self.identity.as_ref().map_or(Ok(()), |identity| identity.may_use(model))
+        self.now()?.map_or(Ok(()), |identity| identity.may_use(model))
     }
 
     /// Whether he is still who he was.
     ///
     /// # Errors
     ///
-    /// As [`Identity::holds`], and the same where his certificate expired: what is open may be older than
-    /// its end.
+    /// [`ScoreError::NotIdentified`] where he was withdrawn, or his certificate expired: what is open may be
+    /// older than its end.
     pub fn holds(&self) -> Result<(), ScoreError> {
+        self.now().map(drop)
+    }
+
+    /// Who he is by what the file says now.
+    fn now(&self) -> Result<Option<Arc<Identity>>, ScoreError> {
         if let Some(until) = self.until.filter(|until| *until < Timestamp::now()) {
             return Err(ScoreError::NotIdentified { reason: format!("the certificate expired at {until}") });
         }
-        self.identity.as_ref().map_or(Ok(()), |identity| identity.holds())
+        self.identity.as_ref().map(Identity::now).transpose()
     }
 
     /// Whether a list may show him this model.
     pub fn sees(&self, model: &str) -> bool {
-        self.identity.as_ref().is_none_or(|identity| identity.sees(model))
+        self.identity.as_ref().is_none_or(|identity| identity.now().is_ok_and(|identity| identity.sees(model)))
     }
 
     /// What so many rows of a model cost him; nothing where no rate bounds him. `patience` is of who
@@ -189,16 +222,20 @@ impl Caller {
     }
 
     fn rate(&self) -> Result<Option<Arc<Rate>>, ScoreError> {
-        Ok(self.identity.as_ref().and_then(|identity| identity.rate.clone()))
+        Ok(self.now()?.and_then(|identity| identity.terms.rate.clone()))
     }
 
     /// Somebody who may have so many rows in a second.
     #[cfg(test)]
     pub(crate) fn bound_to(rows_per_second: u32) -> Self {
         let rate = std::num::NonZeroU32::new(rows_per_second).map(Rate::new).map(Arc::new);
-        let (name, roles, is_past) = ("somebody".into(), BTreeSet::from([Role::Score]), false.into());
-        let identity = Identity { name, roles, models: None, expires: None, rate, is_past };
-        Self { identity: Some(Arc::new(identity)), address: None }
+        let described = Described {
+            name: "somebody".into(),
+            roles: std::collections::BTreeSet::from([Role::Score]),
+            ..Described::default()
+        };
+        let identity = Identity::of(&Arc::new(Terms { described, rate }), None);
+        Self { identity: Some(Arc::new(identity)), ..Self::default() }
     }
 }
 

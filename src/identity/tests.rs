@@ -56,9 +56,9 @@ fn names(names: &[&str]) -> Vec<String> {
 #[test]
 fn somebody_is_known_by_a_token_or_by_any_name_of_a_certificate() {
     let known = Folder::new(&format!("{CHECKOUT}{ANNA}")).read().unwrap();
-    assert_eq!(known.who(Shown::Token("a token of checkout")).unwrap().name, "checkout");
+    assert_eq!(known.who(Shown::Token("a token of checkout")).unwrap().terms.described.name, "checkout");
     for shown in [&["anna@souk"][..], &["x", "spiffe://souk/anna"]] {
-        assert_eq!(known.who(Shown::Certificate(&names(shown))).unwrap().name, "anna");
+        assert_eq!(known.who(Shown::Certificate(&names(shown))).unwrap().terms.described.name, "anna");
     }
     for unknown in ["", "a token of checkout ", "anna@souk"] {
         let refused = known.who(Shown::Token(unknown)).unwrap_err();
@@ -139,6 +139,54 @@ fn who_is_in_the_file_as_before_stays_and_others_end() {
     assert!(anna.holds().is_err());
     after.who(Shown::Certificate(&shown)).unwrap().has_one_of(&[Role::Observe]).unwrap();
     assert!(after.who(Shown::Certificate(&shown)).unwrap().has_one_of(&[Role::Publish]).is_err());
+}
+
+/// Who asked before the file became this, once it is read.
+fn edited(caller: &Caller, folder: &Folder, known: &mut Known, text: &str) -> Result<(), ScoreError> {
+    folder.write(text);
+    let next = Reading::of(&folder.path()).known(Some(known)).unwrap();
+    known.give_way(&next);
+    *known = next;
+    caller.may_use("merchant_gmv")
+}
+
+#[test]
+fn who_is_still_known_by_what_he_showed_goes_on_by_what_the_file_says_now() {
+    let folder = Folder::new(CHECKOUT);
+    fs::write(folder.0.path().join("next"), "the next token of it").unwrap();
+    let mut known = folder.read().unwrap();
+    let identity = Some(Arc::clone(known.who(Shown::Token("a token of checkout")).unwrap()));
+    let old = Caller { identity, ..Caller::default() };
+    let limit = |caller: &Caller| caller.rate().unwrap().map(|rate| rate.rows_per_second());
+    let rotated = CHECKOUT.replace("\"checkout\"\nroles", "[\"checkout\", \"next\"]\nroles");
+    edited(&old, &folder, &mut known, &rotated).unwrap();
+    let identity = Some(Arc::clone(known.who(Shown::Token("the next token of it")).unwrap()));
+    let new = Caller { identity, ..Caller::default() };
+    edited(&old, &folder, &mut known, &rotated.replace("100", "200")).unwrap();
+    assert_eq!((limit(&old), limit(&new)), (Some(200), Some(200)));
+    // More roles are as good, other models count.
+    let other = rotated.replace("\"score\"", "\"score\", \"observe\"").replace("\"merchant_gmv\"", "\"user_portrait\"");
+    let refused = edited(&old, &folder, &mut known, &other).unwrap_err();
+    assert!(matches!(refused, ScoreError::NotPermitted { .. }), "{refused:?}");
+    assert!(old.sees("user_portrait") && !old.sees("merchant_gmv"));
+    edited(&old, &folder, &mut known, &rotated).unwrap();
+    // The old token is taken out, and who showed it is out, while who shows the new one stays.
+    let refused =
+        edited(&old, &folder, &mut known, &CHECKOUT.replace("\"checkout\"\nroles", "\"next\"\nroles")).unwrap_err();
+    assert!(matches!(refused, ScoreError::NotIdentified { .. }), "{refused:?}");
+    new.may_use("merchant_gmv").unwrap();
+    for (other, reason) in [
+        (rotated.replace("\"score\"", "\"observe\""), "a role less"),
+        (rotated.replace("name = \"checkout\"", "name = \"somebody else\""), "somebody else's by now"),
+        (format!("{rotated}expires = 2020-01-01T00:00:00Z\n"), "expired"),
+        (String::new(), "withdrawn"),
+    ] {
+        edited(&new, &folder, &mut known, &rotated).unwrap_or_default();
+        let identity = Some(Arc::clone(known.who(Shown::Token("the next token of it")).unwrap()));
+        let caller = Caller { identity, ..Caller::default() };
+        let refused = edited(&caller, &folder, &mut known, &other).unwrap_err();
+        assert!(matches!(refused, ScoreError::NotIdentified { .. }) && !caller.sees("x"), "{reason}: {refused:?}");
+    }
 }
 
 #[test]
