@@ -229,11 +229,7 @@ impl Caller {
     #[cfg(test)]
     pub(crate) fn bound_to(rows_per_second: u32) -> Self {
         let rate = std::num::NonZeroU32::new(rows_per_second).map(Rate::new).map(Arc::new);
-        let described = Described {
-            name: "somebody".into(),
-            roles: std::collections::BTreeSet::from([Role::Score]),
-            ..Described::default()
-        };
+        let described = Described { name: "somebody".into(), roles: [Role::Score].into(), ..Described::default() };
         let identity = Identity::of(&Arc::new(Terms { described, rate }), None);
         Self { identity: Some(Arc::new(identity)), ..Self::default() }
     }

@@ -552,3 +552,66 @@ async fn a_stream_waits_for_its_identity_s_rate_and_locks_out_nobody() {
     let (answered, beside) = timeout(PATIENCE, async { tokio::join!(stream, unary) }).await.unwrap();
     assert!(answered == [300; 4] && beside > 5, "{answered:?} {beside}");
 }
+
+/// A request that waits for its rate holds its bytes in the queue, survives a new token of its
+/// caller, lets his other calls pass, and is let go when the server drains.
+#[cfg(feature = "torch")]
+#[tokio::test]
+async fn a_patient_request_waits_for_its_rate_until_the_server_drains() {
+    use super::common::{server::empty_root, tensors};
+    use souk::api::proto::inference::{
+        InferParameter, ModelInferRequest, grpc_inference_service_client::GrpcInferenceServiceClient,
+        infer_parameter::ParameterChoice, model_infer_request::InferInputTensor,
+    };
+
+    let (folder, (_models, root)) = (secrets(), empty_root());
+    tensors::write_all(&root);
+    let bounded = identities().replacen("roles = [\"score\"]\n", "roles = [\"score\"]\nrows_per_second = 1\n", 1);
+    write(folder.path(), &bounded);
+    let server = launch(&folder).set("models.root", root.display()).set("server.drain_timeout", "10m").serving().await;
+    let client = GrpcInferenceServiceClient::new(shown(server.channel().await, "scorer"));
+    let ask = |rows: u16, priority: i64| {
+        let (name, datatype, shape) = ("x".to_owned(), "FP32".to_owned(), vec![i64::from(rows), 3]);
+        let input = InferInputTensor { name, datatype, shape, ..Default::default() };
+        let priority = InferParameter { parameter_choice: Some(ParameterChoice::Int64Param(priority)) };
+        let request = ModelInferRequest {
+            model_name: "halves".into(),
+            parameters: [("priority".to_owned(), priority)].into(),
+            inputs: vec![input],
+            raw_input_contents: vec![vec![0; usize::from(rows) * 12]],
+            ..Default::default()
+        };
+        let mut client = client.clone();
+        async move { client.model_infer(request).await }
+    };
+    let mut patient = tokio::spawn(ask(1000, 2));
+    let waits = async {
+        let observer = format!("Authorization: Bearer {TOKEN}observer");
+        let held = |metrics: &str| {
+            let found = metrics.lines().find_map(|line| line.strip_prefix("souk_queue_bytes "));
+            found.is_some_and(|bytes| bytes.parse::<f64>().unwrap() >= 12_000.0)
+        };
+        while !held(&server.get_with("/metrics", &observer).await.1) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        waits = timeout(PATIENCE, waits) => waits.unwrap(),
+        answered = &mut patient => panic!("{answered:?}"),
+    }
+    fs::write(folder.path().join("scorer.next"), "the next token of the scorer").unwrap();
+    write(folder.path(), &bounded.replace("\"scorer.token\"", "[\"scorer.token\", \"scorer.next\"]"));
+    server.logs("identities replaced").await;
+    let beside = async {
+        // A row that was just saved for the other may leave none for a moment.
+        while let Err(refused) = ask(1, 0).await {
+            assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, beside).await.unwrap();
+    assert!(!patient.is_finished());
+    server.terminate();
+    let refused = timeout(PATIENCE, patient).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+}
