@@ -165,7 +165,7 @@ impl Caller {
         let model = Arc::clone(&self.model);
         let journey = self.journeys.as_ref().map(|journeys| journeys.begin(METHOD, None));
         let (lane, followed) = (Lane::Interactive, journey.clone());
-        let job = Job { model, count: 1, bytes: 64, rows, deadline: None, lane, journey: followed };
+        let job = Job { model, count: 1, bytes: 64, rows, deadline: None, lane, journey: followed, fare: None };
         let scored = self.stack.ready().await?.call(job).await;
         let _ended = journey.map(|journey| journey.end("OK"));
         scored

@@ -88,10 +88,10 @@ impl<B> Arriving<B> {
         }
     }
 
-    /// Bytes that wait to be read by who begins the next message of a stream, where they are too many.
+    /// Bytes that wait to be read by who begins a message, where they are too many. Asked for here and not
+    /// when he calls, so that it is counted as every other refusal is.
     fn unread(&self) -> Option<usize> {
-        // Who makes a call was asked when he did.
-        if self.is_of_one || self.message.is_begun() { None } else { self.unsent.too_much() }
+        if self.message.is_begun() { None } else { self.unsent.too_much() }
     }
 
     /// Takes in what is handed out; an error where too much is here that is not whole.

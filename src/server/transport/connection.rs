@@ -2,14 +2,12 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures::future::Either;
 use http::{Request, Response};
 use hyper::{body::Incoming as Arrived, server::conn::http2};
 use hyper_util::{
@@ -28,7 +26,7 @@ use super::{
     arriving::{Arrivals, Arriving},
     calls::Calls,
     pace::Paced,
-    unsent::{Counted, Unsent, unread},
+    unsent::{Counted, Unsent},
 };
 use crate::server::{identity::Peer, incoming::Connection};
 
@@ -152,23 +150,20 @@ where
 {
     type Response = Response<Counted<B>>;
     type Error = S::Error;
-    type Future = Either<Replied<S::Future>, Ready<Result<Self::Response, S::Error>>>;
+    type Future = Replied<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.calls.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Arrived>) -> Self::Future {
-        if let Some(bytes) = self.unsent.too_much() {
-            return Either::Right(ready(Ok(unread(bytes).into_http::<()>().map(|()| self.unsent.nothing()))));
-        }
         let (head, body) = request.into_parts();
         let body = Body::new(Arriving::new(body, head.uri.path(), (self.arrivals.clone(), self.unsent.clone())));
         let mut request = Request::from_parts(head, body);
         if let Some(peer) = &self.peer {
             request.extensions_mut().insert(peer.clone());
         }
-        Either::Left(Replied { reply: self.calls.call(request), unsent: self.unsent.clone() })
+        Replied { reply: self.calls.call(request), unsent: self.unsent.clone() }
     }
 }
 
