@@ -66,7 +66,7 @@ pub(super) fn same_as_prost<'a, M: Message + Default + Debug, F: View<'a> + Row>
             assert_eq!(viewed::<F>(canonical).ok(), Some(found));
         }
         (Err(_), Err(_)) | (Err(Malformed::LongGroup), Ok(_)) => {}
-        (Err(Malformed::Mistyped | Malformed::NotProtobuf(_)), Ok(_)) if mistypes_extra(bytes) => {}
+        (Err(_), Ok(_)) if mistypes_extra(bytes) => {}
         (found, wanted) => panic!("the view: {found:?}, prost: {wanted:?}"),
     }
 }
@@ -99,11 +99,12 @@ fn entity<E: Entity + Message + Default + Debug>(forms: &JsonForms, version: &Ve
 }
 
 /// Whether a row that is written as JSON, where it can be, is the same row again. Moments
-/// have several forms in protobuf and one in JSON.
+/// have several forms in protobuf and one in JSON, and entries of a map any order.
 fn same_as_json(forms: &JsonForms, task: Task, row: &[u8]) {
     let Some(line) = forms.to_json(task, row) else { return };
     let again = forms.of_json(task, &line).and_then(|again| forms.to_json(task, &again));
-    assert_eq!(again.as_ref(), Some(&line));
+    let read = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
+    assert_eq!(again.as_deref().and_then(read), read(&line));
 }
 
 /// A request with its rows as they came.

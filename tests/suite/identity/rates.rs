@@ -1,9 +1,10 @@
 //! Rows in a second: who is refused, and who waits.
 
+#![cfg(feature = "torch")]
+
 use super::*;
 
 /// Rows of one identity over its rate are refused, with when to come again; another's are not.
-#[cfg(feature = "torch")]
 #[tokio::test]
 async fn rows_over_an_identity_s_rate_are_refused_and_others_are_not() {
     use crate::common::{
@@ -55,7 +56,6 @@ async fn rows_over_an_identity_s_rate_are_refused_and_others_are_not() {
 }
 
 /// A stream that wants more than its identity's rate has it wait, and leaves room to its unary calls.
-#[cfg(feature = "torch")]
 #[tokio::test]
 async fn a_stream_waits_for_its_identity_s_rate_and_locks_out_nobody() {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,7 +91,6 @@ async fn a_stream_waits_for_its_identity_s_rate_and_locks_out_nobody() {
 
 /// A request that waits for its rate holds its bytes in the queue, survives a new token of its
 /// caller, lets his other calls pass, and is let go when the server drains.
-#[cfg(feature = "torch")]
 #[tokio::test]
 async fn a_patient_request_waits_for_its_rate_until_the_server_drains() {
     use crate::common::{server::empty_root, tensors};
