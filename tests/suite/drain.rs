@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt as _, stream};
 use http::uri::PathAndQuery;
 use souk::api::proto::v1::{PredictGmvRequest, PredictGmvResponse};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::{Code, IntoRequest as _, client::Grpc};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_prost::ProstCodec;
 
 use super::common::{
-    program::{souk, stderr},
+    program::{PATIENCE, souk, stderr},
     rows::{forecasts_of, merchants},
     server::{Launch, TestServer},
 };
@@ -44,6 +44,19 @@ async fn stalled(server: &TestServer) -> impl Sized + use<> {
         .max_decoding_message_size(usize::MAX);
     let messages = stream::iter(vec![large(); 4]).chain(stream::pending());
     let replies = client.stream_gmv(messages).await.unwrap();
+    // A message that has not arrived holds nothing.
+    let answered = async || {
+        let (_, text) = server.get("/metrics").await;
+        let rows = r#"souk_rows_total{model="merchant_gmv",outcome="ok",version="1"} "#;
+        text.lines().filter_map(|line| line.strip_prefix(rows)).any(|rows| rows != "0")
+    };
+    timeout(PATIENCE, async {
+        while !answered().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
     (client, replies)
 }
 
