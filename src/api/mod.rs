@@ -53,7 +53,7 @@ pub use portraits::PortraitEndpoint;
 pub use scoring::{Scoring, today_utc};
 pub use sending::counted_until_sent;
 pub use turns::others_first;
-pub use unpacked::unpacked;
+pub use unpacked::{PREFIX as MESSAGE_PREFIX, unpacked};
 
 use crate::manifest::Task;
 

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Bytes before a message: whether it is compressed, and its length (gRPC over HTTP/2, *Length-Prefixed-Message*).
-const PREFIX: usize = 5;
+pub const PREFIX: usize = 5;
 
 /// Bytes that are unpacked between two looks at the clock.
 const STEP: usize = 8 * 1024;

@@ -1,6 +1,8 @@
 //! Who may do what: every call of every service, by what somebody shows.
 
 mod rates;
+mod starting;
+mod token;
 
 use std::{fs, path::Path, time::Duration};
 
@@ -304,101 +306,6 @@ async fn who_is_withdrawn_is_refused_on_connections_that_are_open() {
     let refused = client.list_models(ListModelsRequest {}).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
     assert!(!server.log().contains(TOKEN) && !server.log().contains("another token"), "{}", server.log());
-}
-
-#[tokio::test]
-async fn the_command_line_shows_a_token_from_a_file_or_the_environment() {
-    let folder = secrets();
-    let server = launch(&folder).listening().await;
-    let url = server.admin_url();
-    let list = || souk(folder.path(), &["models", "list", "--addr", &url]);
-    let refused = list().output().unwrap();
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains("wanted `authorization: Bearer TOKEN`"), "{}", stderr(&refused));
-    let by_file = list().args(["--token-file", "observer.token"]).output().unwrap();
-    assert_eq!(by_file.status.code(), Some(0), "{}", stderr(&by_file));
-    let by_variable = list().env("SOUK_TOKEN", "a token of observer").output().unwrap();
-    assert_eq!(by_variable.status.code(), Some(0), "{}", stderr(&by_variable));
-    let wrong = list().env("SOUK_TOKEN", "a token of nobody").output().unwrap();
-    assert!(stderr(&wrong).contains("nobody is known by this token"), "{}", stderr(&wrong));
-    assert!(!stderr(&wrong).contains("a token of nobody"), "{}", stderr(&wrong));
-}
-
-#[test]
-fn a_new_token_is_printed_with_its_hash_or_written_for_its_owner_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let folder = tempfile::tempdir().unwrap();
-    let token = || stdout(&souk(folder.path(), &["token"]).output().unwrap());
-    let (one, other) = (token(), token());
-    assert!(one.starts_with("token = \"souk_") && one.contains("\ntoken_sha256 = \"") && one != other, "{one}");
-    let written = souk(folder.path(), &["token", "--out", "a.token"]).output().unwrap();
-    assert!(written.status.success() && !stdout(&written).contains("souk_"), "{}", stdout(&written));
-    let file = folder.path().join("a.token");
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    // What was there is not overwritten.
-    let before = fs::read(&file).unwrap();
-    assert_eq!(souk(folder.path(), &["token", "--out", "a.token"]).output().unwrap().status.code(), Some(1));
-    assert_eq!(fs::read(&file).unwrap(), before);
-}
-
-/// What a server says that does not start with these settings.
-fn refused(settings: &[(&str, String)]) -> (Option<i32>, String) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("models")).unwrap();
-    let any =
-        ["LISTEN", "HTTP_LISTEN", "ADMIN_LISTEN"].map(|key| (format!("SOUK__SERVER__{key}"), "127.0.0.1:0".to_owned()));
-    let own = settings.iter().map(|(key, value)| (format!("SOUK__{key}"), value.clone()));
-    let output = souk(folder.path(), &["serve"]).envs(any).envs(own).timeout(PATIENCE).output().unwrap();
-    (output.status.code(), stderr(&output))
-}
-
-#[test]
-fn orders_do_not_come_from_other_machines_unless_it_is_known_from_whom() {
-    let folder = secrets();
-    let everywhere = || ("SERVER__ADMIN_LISTEN", "0.0.0.0:0".to_owned());
-    let (code, said) = refused(&[everywhere()]);
-    assert_eq!(code, Some(2), "{said}");
-    assert!(
-        said.contains("server.admin_listen: 0.0.0.0:0 can be reached") && said.contains("wanted auth.file"),
-        "{said}"
-    );
-    write(
-        folder.path(),
-        &identities().replace("\"publish\"", "\"score\"").replace("\"score\", \"observe\", \"score\"", "\"score\""),
-    );
-    let file = ("AUTH__FILE", folder.path().join("identities.toml").display().to_string());
-    let (code, said) = refused(&[everywhere(), file]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("server.admin_listen = 0.0.0.0:0") && said.contains("the role publish"), "{said}");
-}
-
-#[tokio::test]
-async fn orders_come_from_other_machines_where_it_is_known_from_whom() {
-    let folder = secrets();
-    let server = launch(&folder).set("server.admin_listen", "0.0.0.0:0").listening().await;
-    assert_eq!(server.admin.ip().to_string(), "0.0.0.0");
-}
-
-#[tokio::test]
-async fn tokens_that_travel_in_plain_beyond_the_machine_are_warned_of_whatever_the_port() {
-    const WARNING: &str = "tokens travel in plain";
-    let folder = secrets();
-    // It would be told before the port is.
-    assert!(!launch(&folder).listening().await.log().contains(WARNING));
-    for port in ["server.listen", "server.http_listen", "server.admin_listen"] {
-        launch(&folder).set(port, "0.0.0.0:0").listening().await.logs(WARNING).await;
-    }
-}
-
-#[test]
-fn a_file_of_identities_that_can_not_be_used_stops_the_start() {
-    let folder = secrets();
-    write(folder.path(), "[[identity]]\nname = \"x\"\nroles = [\"admin\"]\n");
-    let file = ("AUTH__FILE", folder.path().join("identities.toml").display().to_string());
-    let (code, said) = refused(&[file]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("auth.file = ") && said.contains("line 3: unknown variant `admin`"), "{said}");
 }
 
 /// A certificate is who somebody is: by its common name or a URI, as long as it holds.

@@ -57,18 +57,12 @@ impl Unsent {
 
     /// A body whose bytes count until they are taken.
     pub(super) fn count<B: Body>(&self, body: B) -> Counted<B> {
-        let mut counted = self.nothing();
-        counted.body = Some(body);
+        let mut counted = Counted { body, held: 0, unsent: self.clone() };
         let rest = counted.rest();
         if rest > 0 {
             counted.hold(rest);
         }
         counted
-    }
-
-    /// No body.
-    pub(super) fn nothing<B>(&self) -> Counted<B> {
-        Counted { body: None, held: 0, unsent: self.clone() }
     }
 
     fn moved(&self) {
@@ -84,7 +78,7 @@ pub(super) fn unread(bytes: usize) -> Status {
 
 /// See [`Unsent::count`].
 pub(super) struct Counted<B> {
-    body: Option<B>,
+    body: B,
     held: usize,
     unsent: Unsent,
 }
@@ -92,7 +86,7 @@ pub(super) struct Counted<B> {
 impl<B: Body> Counted<B> {
     /// What the body knows to be still in it.
     fn rest(&self) -> usize {
-        let known = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
+        let known = self.body.size_hint().lower();
         usize::try_from(known).unwrap_or(usize::MAX)
     }
 }
@@ -130,8 +124,7 @@ where
             let rest = self.rest();
             self.hold(rest);
         }
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(context));
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
             let now = data.len().saturating_add(self.rest());
             self.hold(now);
@@ -140,7 +133,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use crate::api::MESSAGE_PREFIX as PREFIX;
+
 /// How long any message may take, and what comes on top of it for a long one.
 pub(super) const LEAST: Duration = Duration::from_secs(10);
 
 /// Bytes in a second of that.
 const RATE: u64 = 64 * 1024;
-
-/// Bytes before a message: whether it is compressed, and its length (gRPC over HTTP/2, *Length-Prefixed-Message*).
-const PREFIX: usize = 5;
 
 /// What was read of the message that arrives.
 #[derive(Debug, Default)]
